@@ -1,0 +1,458 @@
+"""Which rows: symbolic and exact row sets, and the three questions that rules ask of them.
+
+A row set says which samples of which data set a value holds. The static interpreter knows them as *symbols*
+(`part 1 of the split at train.py:12 of the table read at train.py:3`), a real run knows them as *tokens* (content hashes).
+Both answer the same three questions, `overlap`, `disjoint` and `subset`, with yes, no or unknown, and unknown never proves
+anything: `Answer` is true in a condition only when it is a proven yes.
+
+A symbolic set is a path of steps from its source:
+
+>>> table = source("read_csv", "patients.csv")
+>>> train, test = table.part("split", 0, 2), table.part("split", 1, 2)
+>>> table.overlap(train), train.overlap(test), train.subset(table)
+(<Answer.YES: 'yes'>, <Answer.NO: 'no'>, <Answer.YES: 'yes'>)
+>>> union([train, test]) == table
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+
+
+class Answer(Enum):
+    """Answer of a row-set question; only a proven yes is true."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+    def __bool__(self) -> bool:
+        return self is Answer.YES
+
+
+YES, NO, UNKNOWN = Answer.YES, Answer.NO, Answer.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A slice boundary: constant + sum of coefficient * symbol, symbols being sizes (never negative)."""
+
+    constant: float = 0.0
+    terms: tuple[tuple[str, float], ...] = ()
+
+    def at_most(self, other: Bound) -> bool:
+        """Whether this boundary is provably not after the other."""
+        mine, theirs = dict(self.terms), dict(other.terms)
+        return self.constant <= other.constant and all(
+            mine.get(symbol, 0.0) <= theirs.get(symbol, 0.0) for symbol in mine.keys() | theirs.keys()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """All rows of one load event (a file, an array handed in as a parameter, a generated table)."""
+
+    key: Hashable
+    label: str = field(default="", compare=False)
+    size: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The k-th part of one split; parts of one split are disjoint and together are the parent.
+
+    `fold` marks a cross-validation iteration: the parts are disjoint within the iteration only.
+    """
+
+    split: Hashable
+    index: int
+    count: int
+    random: bool = field(default=False, compare=False)
+    fold: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Contiguous rows from `lo` (included) to `hi` (excluded); None is the end of the table."""
+
+    lo: Bound | None
+    hi: Bound | None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Rows for which a predicate holds (`positive`) or does not; the two are complementary."""
+
+    key: Hashable
+    positive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """Some rows, which ones is not known (dropna, query, sample). `random`: an independent random draw."""
+
+    key: Hashable
+    random: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """New rows made from the parent's; `how` is one of copy, synthetic, augment, bootstrap, window, aggregate."""
+
+    key: Hashable
+    how: str
+
+
+Step = Source | Part | Slice | Selection | Subset | Derived
+
+
+class Rows:
+    """A set of rows. Use `source`, `union`, `tokens` and the methods; never build a step path by hand."""
+
+    __slots__ = ()
+
+    def part(self, split: Hashable, index: int, count: int, *, random: bool = False, fold: bool = False) -> Rows:
+        """The k-th part of a split of these rows."""
+        return self._step(Part(split, index, count, random, fold))
+
+    def slice(self, lo: Bound | None, hi: Bound | None) -> Rows:
+        """Contiguous rows; the whole table when both bounds are absent."""
+        return self if lo is None and hi is None else self._step(Slice(lo, hi))
+
+    def select(self, key: Hashable, positive: bool = True) -> Rows:
+        """Rows for which a predicate holds, or (`positive=False`) does not."""
+        return self._step(Selection(key, positive))
+
+    def some(self, key: Hashable, *, random: bool = False) -> Rows:
+        """An unknown subset of these rows."""
+        return self._step(Subset(key, random))
+
+    def derived(self, key: Hashable, how: str) -> Rows:
+        """New rows made from these (copies, synthetic neighbours, augmented variants, windows)."""
+        return self._step(Derived(key, how))
+
+    def _step(self, step: Step) -> Rows:
+        raise NotImplementedError
+
+    def overlap(self, other: Rows) -> Answer:
+        """Whether some row is in both."""
+        raise NotImplementedError
+
+    def subset(self, other: Rows) -> Answer:
+        """Whether every row of this set is in the other."""
+        raise NotImplementedError
+
+    def disjoint(self, other: Rows) -> Answer:
+        """Whether no row is in both."""
+        answer = self.overlap(other)
+        return {YES: NO, NO: YES, UNKNOWN: UNKNOWN}[answer]
+
+    def shares_origin(self, other: Rows, hows: Iterable[str] = ("copy", "synthetic", "augment", "bootstrap", "window")) -> Answer:
+        """Whether rows of both were made from the same original rows (copies on both sides of a split)."""
+        return UNKNOWN
+
+    def drawn_independently(self, other: Rows) -> bool:
+        """Whether the two are independent random draws from one table, so that they share rows almost surely.
+
+        Not a proof that `overlap` could use: draws in two branches of an `if` never meet in one run.
+        """
+        return False
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is known about these rows."""
+        return True
+
+    @property
+    def size(self) -> int | None:
+        """Number of rows where it is statically known."""
+        return None
+
+    @property
+    def label(self) -> str:
+        """What the source calls the data, for messages."""
+        return ""
+
+    def steps(self) -> tuple[Step, ...]:
+        """Steps from the source to this set; empty for unions, tokens and the unknown set."""
+        return ()
+
+
+class _Nothing(Rows):
+    """Rows of which nothing is known."""
+
+    __slots__ = ()
+
+    def _step(self, step: Step) -> Rows:
+        return self
+
+    def overlap(self, other: Rows) -> Answer:
+        return UNKNOWN
+
+    def subset(self, other: Rows) -> Answer:
+        return UNKNOWN
+
+    @property
+    def known(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "?"
+
+
+UNKNOWN_ROWS: Rows = _Nothing()
+
+
+@dataclass(frozen=True, eq=False)
+class _Path(Rows):
+    parent: _Path | None
+    step: Step
+    _hash: int
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, _Path) and self._hash == other._hash and self.steps() == other.steps()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _steps(self) -> tuple[Step, ...]:
+        found: list[Step] = []
+        node: _Path | None = self
+        while node is not None:
+            found.append(node.step)
+            node = node.parent
+        return tuple(reversed(found))
+
+    def steps(self) -> tuple[Step, ...]:
+        return self._steps
+
+    def _step(self, step: Step) -> Rows:
+        if len(self._steps) >= 24:  # a loop that narrows for ever: stop growing, stay sound
+            return UNKNOWN_ROWS
+        return _Path(self, step, hash((self._hash, step)))
+
+    def overlap(self, other: Rows) -> Answer:
+        if not isinstance(other, _Path):
+            return other.overlap(self) if isinstance(other, _Union) else UNKNOWN
+        mine, theirs = self._steps, other._steps
+        shared = _shared(mine, theirs)
+        if shared == 0:
+            return NO  # two load events: assumed to be different samples; rules call this declared, not proven
+        if shared == len(mine) or shared == len(theirs):
+            return YES
+        return _diverge(mine[shared], theirs[shared])
+
+    def subset(self, other: Rows) -> Answer:
+        if isinstance(other, _Union):
+            answers = [self.subset(part) for part in other.parts]
+            return YES if YES in answers else NO if all(a is NO for a in answers) else UNKNOWN
+        if not isinstance(other, _Path):
+            return UNKNOWN
+        mine, theirs = self._steps, other._steps
+        shared = _shared(mine, theirs)
+        if shared == len(theirs):
+            return YES if not any(isinstance(s, Derived) for s in mine[shared:]) else UNKNOWN
+        if self.overlap(other) is NO:
+            return NO
+        return UNKNOWN
+
+    def shares_origin(self, other: Rows, hows: Iterable[str] = ("copy", "synthetic", "augment", "bootstrap", "window")) -> Answer:
+        if isinstance(other, _Union):
+            return other.shares_origin(self, hows)
+        if not isinstance(other, _Path):
+            return UNKNOWN
+        wanted = tuple(hows)
+        shared = _shared(self._steps, other._steps)
+        if shared == 0:
+            return NO
+        made = [s for s in self._steps[:shared] if isinstance(s, Derived) and s.how in wanted]
+        return YES if made else UNKNOWN
+
+    def drawn_independently(self, other: Rows) -> bool:
+        if not isinstance(other, _Path):
+            return False
+        shared = _shared(self._steps, other._steps)
+        if shared == 0 or shared in (len(self._steps), len(other._steps)):
+            return False
+        a, b = self._steps[shared], other._steps[shared]
+        if isinstance(a, Part) and isinstance(b, Part):
+            return a.split != b.split and a.random and b.random and not (a.fold or b.fold)
+        return isinstance(a, Subset) and isinstance(b, Subset) and a.random and b.random
+
+    @property
+    def size(self) -> int | None:
+        return self.step.size if isinstance(self.step, Source) else None
+
+    @property
+    def label(self) -> str:
+        root = self._steps[0]
+        return root.label if isinstance(root, Source) else ""
+
+    def __repr__(self) -> str:
+        return ">".join(_show(s) for s in self._steps)
+
+
+@dataclass(frozen=True)
+class _Union(Rows):
+    parts: frozenset[Rows]
+
+    def _step(self, step: Step) -> Rows:
+        return union(part._step(step) for part in self.parts)
+
+    def overlap(self, other: Rows) -> Answer:
+        answers = {part.overlap(other) for part in self.parts}
+        return YES if YES in answers else UNKNOWN if UNKNOWN in answers else NO
+
+    def subset(self, other: Rows) -> Answer:
+        answers = {part.subset(other) for part in self.parts}
+        return YES if answers == {YES} else NO if NO in answers else UNKNOWN
+
+    def shares_origin(self, other: Rows, hows: Iterable[str] = ("copy", "synthetic", "augment", "bootstrap", "window")) -> Answer:
+        wanted = tuple(hows)
+        answers = {part.shares_origin(other, wanted) for part in self.parts}
+        return YES if YES in answers else UNKNOWN if UNKNOWN in answers else NO
+
+    @property
+    def label(self) -> str:
+        return " + ".join(sorted({p.label for p in self.parts if p.label}))
+
+    def __repr__(self) -> str:
+        return "(" + " | ".join(sorted(map(repr, self.parts))) + ")"
+
+
+@dataclass(frozen=True)
+class _Tokens(Rows):
+    """Rows that a real run identified, by content hash."""
+
+    members: frozenset[Hashable]
+
+    def _step(self, step: Step) -> Rows:
+        return UNKNOWN_ROWS
+
+    def overlap(self, other: Rows) -> Answer:
+        if not isinstance(other, _Tokens):
+            return UNKNOWN
+        return NO if self.members.isdisjoint(other.members) else YES
+
+    def subset(self, other: Rows) -> Answer:
+        if not isinstance(other, _Tokens):
+            return UNKNOWN
+        return YES if self.members <= other.members else NO
+
+    @property
+    def size(self) -> int | None:
+        return len(self.members)
+
+    def __repr__(self) -> str:
+        return f"{len(self.members)} rows"
+
+
+def source(key: Hashable, label: str = "", size: int | None = None) -> Rows:
+    """All rows of one load event; `key` identifies the event, `label` is for messages."""
+    step = Source(key, label, size)
+    return _Path(None, step, hash(step))
+
+
+def tokens(members: Iterable[Hashable]) -> Rows:
+    """Rows known exactly, each by a token (a content hash) of an observed run."""
+    return _Tokens(frozenset(members))
+
+
+def union(parts: Iterable[Rows]) -> Rows:
+    """Rows in any of `parts`; all parts of one split reunite to the table that was split."""
+    flat: set[Rows] = set()
+    for rows in parts:
+        if not rows.known:
+            return UNKNOWN_ROWS
+        flat |= rows.parts if isinstance(rows, _Union) else {rows}
+    if len(flat) > 12:
+        return UNKNOWN_ROWS
+    if flat and all(isinstance(rows, _Tokens) for rows in flat):
+        return _Tokens(frozenset().union(*(rows.members for rows in flat if isinstance(rows, _Tokens))))
+    changed = True
+    while changed:
+        changed = False
+        for rows in list(flat):
+            if isinstance(rows, _Path) and rows.parent is not None and _siblings(rows) <= flat:
+                flat -= _siblings(rows)
+                flat.add(rows.parent)
+                changed = True
+                break
+    flat -= {a for a in flat for b in flat if a is not b and a != b and a.subset(b)}
+    if not flat:
+        return UNKNOWN_ROWS
+    return flat.pop() if len(flat) == 1 else _Union(frozenset(flat))
+
+
+def _siblings(rows: _Path) -> set[Rows]:
+    """The sets that together with `rows` are its parent; impossible to satisfy when they are not known."""
+    step, parent = rows.step, rows.parent
+    if parent is not None and isinstance(step, Part):
+        return {parent.part(step.split, k, step.count, random=step.random, fold=step.fold) for k in range(step.count)}
+    if parent is not None and isinstance(step, Selection):
+        return {parent.select(step.key, True), parent.select(step.key, False)}
+    if parent is not None and isinstance(step, Slice) and (step.lo is None) != (step.hi is None):
+        bound = step.lo or step.hi
+        return {parent.slice(None, bound), parent.slice(bound, None)}
+    return {UNKNOWN_ROWS}
+
+
+def _shared(mine: tuple[Step, ...], theirs: tuple[Step, ...]) -> int:
+    count = 0
+    for a, b in zip(mine, theirs, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+def _diverge(a: Step, b: Step) -> Answer:
+    """Whether two different first steps from one parent lead to common rows."""
+    if isinstance(a, Part) and isinstance(b, Part):
+        return NO if a.split == b.split else UNKNOWN
+    if isinstance(a, Selection) and isinstance(b, Selection) and a.key == b.key:
+        return NO
+    if isinstance(a, Slice) and isinstance(b, Slice):
+        return _slices(a, b)
+    return UNKNOWN
+
+
+def _slices(a: Slice, b: Slice) -> Answer:
+    for first, second in ((a, b), (b, a)):
+        if first.hi is not None and second.lo is not None and first.hi.at_most(second.lo):
+            return NO
+    literal = [bound for bound in (a.lo, a.hi, b.lo, b.hi) if bound is not None and bound.terms]
+    negative = [bound for bound in (a.lo, a.hi, b.lo, b.hi) if bound is not None and bound.constant < 0]
+    return UNKNOWN if literal or negative else YES
+
+
+def _show(step: Step) -> str:
+    match step:
+        case Source():
+            return step.label or str(step.key)
+        case Part():
+            return f"{'fold' if step.fold else 'part'} {step.index}/{step.count}"
+        case Slice():
+            return f"[{_bound(step.lo)}:{_bound(step.hi)}]"
+        case Selection():
+            return f"{'' if step.positive else 'not '}where"
+        case Subset():
+            return "some"
+        case Derived():
+            return step.how
+
+
+def _bound(bound: Bound | None) -> str:
+    if bound is None:
+        return ""
+    terms = [f"{c:g}*{s}" if c != 1 else s for s, c in bound.terms]
+    if bound.constant or not terms:
+        terms.append(f"{bound.constant:g}")
+    return "+".join(terms)

@@ -1,0 +1,216 @@
+"""Trace: the ordered events of one run of one entry point, and the questions that rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+from mllint_bio.events import (
+    Data,
+    Draw,
+    Event,
+    Fit,
+    Learned,
+    Loop,
+    LoopKind,
+    Report,
+    Score,
+    Seed,
+    Select,
+    Site,
+    Step,
+    Subject,
+)
+from mllint_bio.rows import UNKNOWN, YES, Answer, Rows
+
+E = TypeVar("E", bound=Event)
+
+SUPERVISED_FAMILIES = frozenset({"label", "score", "regression", "segmentation", "subgroup"})
+
+
+@dataclass(eq=False)
+class Trace:
+    """Events of one entry point, in order; an event's `id` is its index.
+
+    entry: what was run. `script` (a module with training at top level or under `__main__`, a CLI main), `notebook`,
+    `function` (a function or method that nothing in the project calls, with parameters of unknown role).
+    path: the file of the entry point; name: the function, if one. observed: the trace was recorded from a real run.
+    resolved: every call that could matter was followed; False weakens claims that something is absent.
+    test_or_docs: the entry point is a test, documentation or a library's example.
+    imports: top-level packages that the program imports. options: configuration that rules read (`protocol`, ...).
+    """
+
+    events: list[Event]
+    entry: str
+    path: str
+    name: str = ""
+    observed: bool = False
+    resolved: bool = True
+    test_or_docs: bool = False
+    imports: frozenset[str] = frozenset()
+    project_baselines: bool | None = None
+    options: dict[str, object] = field(default_factory=dict)
+
+    def of(self, *types: type[E]) -> Iterator[E]:
+        """Events of these types, in order."""
+        for event in self.events:
+            if isinstance(event, types):
+                yield event
+
+    def event(self, number: int) -> Event:
+        """The event with this id."""
+        return self.events[number]
+
+    @property
+    def is_program(self) -> bool:
+        """Whether a person runs this as a program (a script or a notebook), as against a function without caller."""
+        return self.entry in ("script", "notebook")
+
+    @cached_property
+    def trains(self) -> bool:
+        """Gate `training_program`: an estimator is fitted, or a network is stepped."""
+        return any(f.subject.is_a("estimator", "tuner", "trainer", "module") for f in self.of(Fit)) or any(True for _ in self.of(Step))
+
+    @cached_property
+    def trainings(self) -> list[Fit]:
+        """Fits of predictors (estimators, networks, tuners), as against transforms."""
+        return [f for f in self.of(Fit) if f.subject.is_a("estimator", "tuner", "trainer", "module")]
+
+    @cached_property
+    def training_rows(self) -> list[Rows]:
+        """Row sets that some predictor learned from."""
+        return list(dict.fromkeys(f.data.rows for f in self.trainings if f.data.rows.known))
+
+    @cached_property
+    def scores(self) -> list[Score]:
+        """Supervised scores (losses, clusterings and the like excluded)."""
+        return [s for s in self.of(Score) if s.family in SUPERVISED_FAMILIES]
+
+    @cached_property
+    def evaluates(self) -> bool:
+        """Gate `evaluates`: a supervised figure of held-out rows is computed."""
+        return any(self.held_out(s) for s in self.scores)
+
+    def held_out(self, score: Score) -> bool:
+        """Whether the scored rows are, as far as is known, not those that the scored model learned from.
+
+        True needs a proof (disjoint by a split, cross-validated, or different load events) or, where rows are not known,
+        a name that says test or validation.
+        """
+        if score.cross_validated:
+            return True
+        answer = self._apart(score)
+        if answer is YES:
+            return True
+        return answer is UNKNOWN and score.data.named_role in ("test", "validation")
+
+    def _apart(self, score: Score) -> Answer:
+        if score.fitted.known:
+            return score.data.rows.disjoint(score.fitted)
+        answers = {score.data.rows.disjoint(rows) for rows in self.training_rows}
+        if not answers:
+            return UNKNOWN
+        return YES if answers == {YES} else UNKNOWN if UNKNOWN in answers else Answer.NO
+
+    @cached_property
+    def held_out_scores(self) -> list[Score]:
+        """Supervised scores on rows that the scored model did not learn from."""
+        return [s for s in self.scores if self.held_out(s)]
+
+    @cached_property
+    def reported_ids(self) -> frozenset[int]:
+        """Ids of the scores that reach a reader."""
+        return frozenset(number for report in self.of(Report) for number in report.scores)
+
+    def reported(self, score: Score) -> bool:
+        """Whether the figure reaches a reader (printed, logged, written, returned, shown)."""
+        return score.id in self.reported_ids
+
+    def evaluation_reached_by(self, learned: Learned) -> Iterator[Score]:
+        """Held-out scores whose model or inputs carry what was `learned`, on rows that were learned from.
+
+        The question behind every leakage rule: does the scored model use something that had seen the scored rows?
+        """
+        for score in self.held_out_scores:
+            if learned in score.inputs and learned.rows.overlap(score.data.rows):
+                yield score
+
+    def leaks(self) -> Iterator[tuple[Fit, Learned, Score]]:
+        """Every (fit, fact, first held-out score that it reaches), one per fit event."""
+        seen: set[int] = set()
+        for score in self.held_out_scores:
+            for learned in sorted(score.inputs, key=lambda fact: fact.fit):
+                if learned.fit in seen:
+                    continue
+                fit = self.events[learned.fit]
+                if isinstance(fit, Fit) and learned.rows.overlap(score.data.rows):
+                    seen.add(learned.fit)
+                    yield fit, learned, score
+
+    def selections_on(self, score: Score) -> Iterator[Select]:
+        """Choices that read the rows of this score."""
+        for select in self.of(Select):
+            if score.id in select.scores or select.data.rows.overlap(score.data.rows):
+                yield select
+
+    # -- randomness ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def seeded_streams(self) -> frozenset[str]:
+        """Global streams that some call seeds; `any` if a seed helper is out of reach."""
+        return frozenset(stream for seed in self.of(Seed) if not seed.unseeds for stream in seed.streams)
+
+    def seeded(self, stream: str) -> bool:
+        """Whether a seed call covers this global stream."""
+        return stream in self.seeded_streams or "any" in self.seeded_streams
+
+    def unseeded_draws(self) -> dict[str, list[Draw]]:
+        """Draws that no seed reaches, by stream, in order."""
+        found: dict[str, list[Draw]] = {}
+        for draw in self.of(Draw):
+            if not self.seeded(draw.stream):
+                found.setdefault(draw.stream, []).append(draw)
+        return found
+
+    # -- places --------------------------------------------------------------------------------------------------
+
+    def anchor(self, event: Event) -> Site:
+        """Where to put a finding about the whole entry point: the event, or the call in the entry file that leads to it."""
+        if event.at.path == self.path:
+            return event.at
+        return next((site for site in reversed(event.calls) if site.path == self.path), event.at)
+
+    @staticmethod
+    def exclusive(a: Event, b: Event) -> bool:
+        """Whether the two stand in different arms of one branch, so that they cannot both happen."""
+        arms = dict(a.branch)
+        return any(site in arms and arms[site] != arm for site, arm in b.branch)
+
+    @staticmethod
+    def loop(event: Event, *kinds: LoopKind) -> Loop | None:
+        """The innermost enclosing loop of one of these kinds (any kind if none is named)."""
+        return next((loop for loop in reversed(event.loops) if not kinds or loop.kind in kinds), None)
+
+    @staticmethod
+    def inside(event: Event, loop: Loop) -> bool:
+        """Whether the event stands inside this loop."""
+        return any(one is loop for one in event.loops)
+
+    def subjects(self, *roles: str) -> list[Subject]:
+        """Objects of these roles that were fitted, in order of first fit."""
+        found = dict.fromkeys(f.subject for f in self.of(Fit) if not roles or f.subject.is_a(*roles))
+        return list(found)
+
+
+def same_rows(a: Data, b: Data) -> Answer:
+    """Whether two views are of exactly the same rows."""
+    if a.rows.known and a.rows == b.rows:
+        return YES
+    return UNKNOWN
+
+
+def first(events: Iterable[E]) -> E | None:
+    """The first event, or None."""
+    return next(iter(events), None)
