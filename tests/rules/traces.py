@@ -1,7 +1,9 @@
-"""Traces written by hand, for tests of rules: each call adds one event, on the next line of the file (making a subject takes a line too).
+"""Traces written by hand, for tests of rules: each call adds one event, on the next line of the file.
+
+Making a subject takes a line too.
 
 >>> builder = TraceBuilder().load("table").split("table", "train", "test")
->>> builder.fit("sklearn.svm.SVC", "train", role="estimator.baseline.kernel").score("accuracy_score", "test", "SVC").report()
+>>> _ = builder.fit("sklearn.svm.SVC", "train", role="estimator.baseline.kernel").score("accuracy_score", "test", "SVC").report()
 >>> [event.at.line for event in builder.events]
 [1, 2, 4, 5, 6]
 
