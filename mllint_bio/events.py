@@ -135,7 +135,8 @@ class Data:
     rows: which samples; name: what the program calls it; named_role: train, validation or test by name only (weak evidence);
     learned: transforms and statistics that shaped it; prediction: whose output it is; ordered: known order
     (`class-blocks`, `sorted`, `unordered`, `shuffled`), empty if unknown; loader: the loader that batches it; group: it
-    holds several rows of one entity (the name of the entity), proven by code.
+    holds several rows of one entity (the name of the entity), proven by code; visit: which pass over its loader the values were
+    collected in (two passes over one loader differ; 0: not known).
     """
 
     rows: Rows = UNKNOWN_ROWS
@@ -146,6 +147,7 @@ class Data:
     ordered: str = ""
     loader: Subject | None = None
     group: str = ""
+    visit: int = 0
 
 
 NO_DATA = Data()
@@ -371,7 +373,8 @@ class Score(Event):
     cluster, segmentation, loss, subgroup, unknown; direction: up, down or empty; data: the rows scored (and the
     prediction that was scored); truth: the labels; cross_validated: the figure comes from folds made inside the call;
     subject: whose predictions; swapped: the arguments stand in the other order than the API's; averaging: literal `average=`.
-    fitted: rows that the subject had learned from at that moment."""
+    fitted: rows that the subject had learned from at that moment. chosen: ids of the Select events whose choice (a threshold)
+    shaped the scored value; empty if none or not known."""
 
     metric: str
     family: str
@@ -386,6 +389,7 @@ class Score(Event):
     averaging: str = ""
     handwritten: bool = False
     inputs: frozenset[Learned] = frozenset()
+    chosen: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -428,10 +432,12 @@ class Save(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report(Event):
-    """Figures reach a reader: printed, logged, written, plotted, returned, or shown by a notebook cell."""
+    """Figures reach a reader: printed, logged, written, plotted, returned, or shown by a notebook cell. shown: how several
+    figures were condensed before (mean, median, spread, max, min, each); empty if not known."""
 
     scores: frozenset[int]
     how: str
+    shown: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
