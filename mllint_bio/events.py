@@ -219,6 +219,7 @@ class Device(Event):
     """Something is moved to or built for a device: cuda, mps, gpu, cpu. conditional: only if one is available."""
 
     device: str
+    conditional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
