@@ -1,0 +1,1 @@
+"""Tip 2: use traditional methods to establish performance baselines."""

@@ -1,0 +1,1 @@
+"""Tip 3: understand the complexities of training deep neural networks."""

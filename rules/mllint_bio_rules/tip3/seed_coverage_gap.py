@@ -1,0 +1,87 @@
+"""MLB302."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mllint_bio.events import Draw, Seed, Split
+from mllint_bio.findings import Confidence, Finding, Severity
+from mllint_bio.rule import Rule
+from mllint_bio.trace import Trace
+from mllint_bio_rules.tip3.streams import DECISIVE, consumers, seed_calls, unseeded
+
+MOST = 3
+
+
+class SeedCoverageGap(Rule):
+    """A seed is set, but some consumer draws from another generator that the call does not seed.
+
+    ## What it does
+    Reports, once per generator and at most three times per program, a global generator that is drawn from but not
+    seeded, while another one is: `random.seed` covers Python's `random` only, `np.random.seed` covers NumPy's
+    global generator (scikit-learn's `random_state=None`, `DataFrame.sample`), `torch.manual_seed` covers PyTorch on
+    the CPU and all GPUs and what loader workers draw. The variant `[n-jobs]` reports estimators without
+    `random_state` that a pool of processes fits: the global NumPy seed does not reach the workers.
+
+    ## Why it is bad
+    The author meant the run to be reproducible, and it is not. A half-seeded run is worse than an unseeded one,
+    because people rely on it.
+
+    ## Example
+    ```python
+    torch.manual_seed(42)
+    folds = StratifiedKFold(5, shuffle=True)  # drawn from NumPy: not seeded
+    ```
+
+    ## Use instead
+    ```python
+    torch.manual_seed(42)
+    folds = StratifiedKFold(5, shuffle=True, random_state=42)
+    ```
+
+    ## How a run confirms it
+    The program runs twice with counters on the generators; the report names the generators that were drawn
+    unseeded, and whether the results differ.
+
+    ## References
+    Lee et al., tip 3; PyTorch notes on reproducibility (other libraries); scikit-learn, Controlling randomness;
+    DOME 2.8; REFORMS 2b, 2e.
+    """
+
+    code = "MLB302"
+    name = "seed-coverage-gap"
+    tip = 3
+    severity = Severity.WARNING
+    variants = ("n-jobs",)
+    programs_only = True
+    skip_tests = True
+
+    def check(self, trace: Trace) -> Iterator[Finding]:
+        """One finding per uncovered stream, then one for consumers in process pools."""
+        seed = next((seed for seed in trace.of(Seed) if not seed.unseeds and seed.streams), None)
+        if seed is None or not trace.is_program or not (trace.trains or any(True for _ in trace.of(Split))):
+            return
+        for stream, draws in list(unseeded(trace).items())[:MOST]:
+            yield self.finding(
+                trace.anchor(draws[0]),
+                f"`{seed.call}` is called, but {consumers(draws)} draws from the {stream} generator, which it does not seed.",
+                evidence=[
+                    (f"seeds {' and '.join(sorted(seed.streams))} only", seed),
+                    (f"draws from the {stream} generator", draws[0]),
+                ],
+                confidence=Confidence.CERTAIN if draws[0].purpose in DECISIVE else Confidence.LIKELY,
+                remedy=f"Seed this generator too: {seed_calls([stream])}, or give the call a seed of its own.",
+            )
+        yield from self._pools(trace, seed)
+
+    def _pools(self, trace: Trace, seed: Seed) -> Iterator[Finding]:
+        pooled = [draw for draw in trace.of(Draw) if draw.processes and draw.stream == "numpy"]
+        if pooled and trace.seeded("numpy"):
+            yield self.finding(
+                trace.anchor(pooled[0]),
+                f"{consumers(pooled)} draws in worker processes (`n_jobs`), which the global NumPy seed does not reach.",
+                evidence=[("seeds this process only", seed)],
+                confidence=Confidence.CERTAIN if "numpy" in trace.seeded_streams else Confidence.LIKELY,
+                variant="n-jobs",
+                remedy="Give the estimator a `random_state`.",
+            )

@@ -1,0 +1,57 @@
+"""What the rules about randomness share: which draws matter, and what seeds a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mllint_bio.events import Draw, Fit, Loader, Split, Step
+from mllint_bio.trace import Trace
+
+# Consumers whose numbers reach the result for sure; what `noise` and `other` are used for is not known.
+DECISIVE = ("split", "estimator", "init", "order", "tuner", "augment")
+
+SEED_CALLS = {
+    "python": "random.seed(SEED)",
+    "numpy": "np.random.seed(SEED)",
+    "torch": "torch.manual_seed(SEED)",
+    "torch-cuda": "torch.manual_seed(SEED)",
+    "tensorflow": "tf.keras.utils.set_random_seed(SEED)",
+    "jax": "jax.random.PRNGKey(SEED)",
+}
+
+
+def unseeded(trace: Trace) -> dict[str, list[Draw]]:
+    """Draws from global streams that no seed reaches and that can change the result, by stream, the decisive first.
+
+    Left out: objects with a generator of their own; noise after the last training or split (jitter of a plot); numbers
+    that augmentation draws in loader workers, which torch seeds itself once `torch.manual_seed` was called.
+    """
+    end = max((event.id for event in trace.of(Fit, Step, Split)), default=-1)
+    workers = trace.seeded("torch") and any(loader.workers != 0 for loader in trace.of(Loader))
+    found: dict[str, list[Draw]] = {}
+    for stream, draws in trace.unseeded_draws().items():
+        kept = [
+            draw
+            for draw in draws
+            if (draw.purpose in DECISIVE or draw.id < end)
+            and not (workers and draw.purpose == "augment" and stream in ("python", "numpy"))
+        ]
+        if kept and stream in SEED_CALLS:
+            found[stream] = sorted(kept, key=importance)
+    return found
+
+
+def importance(draw: Draw) -> tuple[bool, bool, int]:
+    """Sort key: splits, estimators, initial weights and order of samples, then augmentation, then noise; early before late."""
+    return draw.purpose not in DECISIVE, draw.purpose == "augment", draw.id
+
+
+def seed_calls(streams: Iterable[str]) -> str:
+    """The calls that seed these streams, as code."""
+    return "; ".join(dict.fromkeys(SEED_CALLS[stream] for stream in streams))
+
+
+def consumers(draws: Iterable[Draw], most: int = 3) -> str:
+    """The drawing calls in words, at most three of them."""
+    names = list(dict.fromkeys(f"`{draw.what}`" for draw in draws))
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,1 @@
+"""Tip 6: tune your hyperparameters extensively and systematically."""

@@ -1,0 +1,98 @@
+"""MLB601."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mllint_bio.events import LoopKind, Select
+from mllint_bio.findings import Confidence, Finding, Severity
+from mllint_bio.rule import Rule
+from mllint_bio.trace import Trace
+from mllint_bio_rules.tip7._queries import figures, finals, held_out_confidence, in_fold, role_of, untouched
+
+CHOICES = {"hyperparameter": ("hyperparameters are", "hyperparameter"), "features": ("number of features is", "feature-count")}
+
+
+class TunedOnTestSet(Rule):
+    """Hyperparameters are chosen by their score on the rows that also give the reported result.
+
+    ## What it does
+    Follows the rows that a search reads (the objective of a tuner, a loop over candidates that keeps the best) and
+    reports the choice when a figure of the same rows is reported and no other held-out part gives one. The number
+    of features, chosen this way, is the variant `[feature-count]`. `[all-reported]` (information, preview): all
+    candidates are scored on the test rows and shown, none is named best. Nested cross-validation, and rows called
+    test when another disjoint part is reported, are not faults.
+
+    ## Why it is bad
+    The best of many looks at the test rows is best partly by luck, and the luck is in the reported number. The test
+    set must be locked away until the last choice is made.
+
+    ## Example
+    ```python
+    for hidden in [64, 256]:
+        net = fit_mlp(X_train, y_train, hidden)
+        auc = roc_auc_score(y_test, net.predict(X_test))
+        best = max(best, (auc, hidden))
+    print("test AUC", best)
+    ```
+
+    ## Use instead
+    ```python
+    for hidden in [64, 256]:
+        net = fit_mlp(X_fit, y_fit, hidden)
+        best = max(best, (roc_auc_score(y_val, net.predict(X_val)), hidden))
+    final = fit_mlp(X_train, y_train, best[1])
+    print("test AUC", roc_auc_score(y_test, final.predict(X_test)))
+    ```
+
+    ## How a run confirms it
+    Rows scored inside the search are intersected with the rows of the reported metric; the search is repeated with
+    an inner split and scored once on the test rows: the gap, with an interval, is the optimism.
+
+    ## References
+    Lee et al., tip 6 (optimise on the training data) and tip 7 (test set locked away); scikit-learn, Common
+    pitfalls; Kapoor and Narayanan L1.1; DOME 2.8, 4.1; REFORMS 5c, 5d, 5e, 6a.
+    """
+
+    code = "MLB601"
+    name = "tuned-on-test-set"
+    tip = 6
+    severity = Severity.ERROR
+    variants = ("hyperparameter", "feature-count", "all-reported")
+    preview_variants = frozenset({"all-reported"})
+    skip_tests = True
+    remedy = "Search with an inner split or cross-validation of the training rows; score the test rows once, at the end."
+
+    def check(self, trace: Trace) -> Iterator[Finding]:
+        """One finding per choice, then one per sweep that is shown in full."""
+        seen = set()
+        read: set[int] = set()
+        for select in trace.of(Select):
+            read |= select.scores
+            shown = finals(trace, select)
+            role = role_of(select.data, *(score.data for score in shown))
+            if select.what not in CHOICES or not shown or select.at in seen:
+                continue
+            if role == "validation" or untouched(trace, select.data, role):
+                continue
+            seen.add(select.at)
+            what, variant = CHOICES[select.what]
+            weak = role != "test" or in_fold(shown[-1].data.rows)
+            yield self.finding(
+                select,
+                f"The {what} chosen on the rows that give the reported `{shown[-1].metric}`, so that figure is too good.",
+                evidence=[
+                    *(("candidates scored here", trace.event(n)) for n in sorted(select.scores)[:1]),
+                    ("reported figure", shown[-1]),
+                ],
+                confidence=Confidence.LIKELY if weak else held_out_confidence(shown[-1]),
+                variant=variant,
+            )
+        for score in figures(trace):
+            loop = trace.loop(score, LoopKind.CANDIDATE)
+            if loop and score.id not in read and score.at not in seen and role_of(score.data) == "test":
+                seen.add(score.at)
+                message = (
+                    f"`{score.metric}` of every candidate is shown on the test rows: naming one of them best would tune on them."
+                )
+                yield self.finding(score, message, severity=Severity.INFO, confidence=Confidence.LIKELY, variant="all-reported")
