@@ -1,0 +1,114 @@
+"""From traces to diagnostics: ask the rules, keep one finding per rule and site, and give every site its place in the source."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from mllint_bio.diagnostics import ENGINE_CODES, INTERNAL_ERROR, Diagnostic, Place, rule_url
+from mllint_bio.events import Site
+from mllint_bio.findings import Confidence, Finding
+from mllint_bio.rule import Rule
+from mllint_bio.sources import SourceUnit
+from mllint_bio.trace import Trace
+
+Spans = Callable[[SourceUnit, Iterable[Site]], "dict[Site, tuple[int, int]]"]
+
+
+def findings(
+    traces: Iterable[Trace], rules: Sequence[Rule], shown: Callable[[Rule, Finding], bool], *, verbose: bool = False
+) -> list[Finding]:
+    """What the rules say about the traces, after the gates; of several findings of a rule at one site the gravest, then surest.
+
+    shown: whether the settings select this finding (variant, preview). verbose: print the traceback of a failing rule.
+    """
+    best: dict[tuple[object, ...], Finding] = {}
+    for trace in traces:
+        for rule in rules:
+            if (rule.programs_only and not trace.is_program) or (rule.skip_tests and trace.test_or_docs):
+                continue
+            for finding in _ask(rule, trace, verbose):
+                internal = finding.code == INTERNAL_ERROR
+                if not internal and not shown(rule, finding):
+                    continue
+                key = (finding.code, _key(finding.at), finding.message if internal else "")
+                if key not in best or _weight(finding) > _weight(best[key]):
+                    best[key] = finding
+    return list(best.values())
+
+
+def _key(site: Site) -> tuple[Site, int]:
+    """Identity of a site: sites without a syntax node differ by line, which `Site` itself does not compare."""
+    return site, site.line if site.node < 0 else 0
+
+
+def _weight(finding: Finding) -> tuple[int, int]:
+    return finding.severity, finding.confidence
+
+
+def _ask(rule: Rule, trace: Trace, verbose: bool) -> Iterator[Finding]:
+    """The rule's findings; a rule that fails yields what it had found and an internal error."""
+    try:
+        yield from rule.check(trace)
+    except Exception as error:  # a fault of the rule must neither hide the other rules' findings nor pass in silence
+        if verbose:
+            traceback.print_exc(file=sys.stderr)
+        code = ENGINE_CODES[INTERNAL_ERROR]
+        entry = f"function {trace.name!r} of " if trace.name else ""
+        yield Finding(
+            code=code.code,
+            name=code.name,
+            severity=code.severity,
+            confidence=Confidence.CERTAIN,
+            message=f"rule {rule.code} failed on {entry}{trace.path}: {type(error).__name__}: {error}",
+            at=Site(trace.path, -1, -1, line=1),
+            remedy="report this with the output of --verbose; until it is mended, ignore the rule",
+        )
+
+
+def located(found: Sequence[Finding], unit_of: Callable[[str], SourceUnit], spans: Spans) -> list[Diagnostic]:
+    """Findings with their places; spans are computed only for the files that findings and their evidence name."""
+    sites: dict[str, dict[tuple[Site, int], Site]] = defaultdict(dict)
+    for finding in found:
+        for site in (finding.at, *(e.at for e in finding.evidence)):
+            sites[site.path][_key(site)] = site
+    places: dict[tuple[Site, int], Place] = {}
+    for path, wanted in sorted(sites.items()):
+        unit = unit_of(path)
+        nodes = [site for site in wanted.values() if site.node >= 0]
+        offsets = spans(unit, nodes) if nodes else {}
+        for key, site in wanted.items():
+            start, end = offsets[site] if site.node >= 0 else _line(unit, site)
+            places[key] = place(unit, start, end)
+    return [_diagnostic(finding, places) for finding in found]
+
+
+def _line(unit: SourceUnit, site: Site) -> tuple[int, int]:
+    """The line of a site that has no syntax node (an observed event, or a whole file)."""
+    start = unit.offset_of_bytes(max(site.line, 1), 0)
+    return start, start + len(unit.line(start))
+
+
+def place(unit: SourceUnit, start: int, end: int) -> Place:
+    """The span [start, end) of a unit as people count; an empty span is widened to one character."""
+    first = unit.position(start)
+    last = unit.position(max(start, end - 1))
+    return Place(unit.path, first.cell, first.row, first.column, last.row, last.column + 1, start, max(end, start))
+
+
+def _diagnostic(finding: Finding, places: dict[tuple[Site, int], Place]) -> Diagnostic:
+    return Diagnostic(
+        code=finding.code,
+        name=finding.name,
+        severity=finding.severity,
+        confidence=finding.confidence,
+        message=finding.message,
+        place=places[_key(finding.at)],
+        evidence=tuple((e.message, places[_key(e.at)]) for e in finding.evidence),
+        variant=finding.variant,
+        remedy=finding.remedy,
+        url=rule_url(finding.code, finding.name),
+        edits=finding.edits,
+    )
