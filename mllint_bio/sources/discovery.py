@@ -6,7 +6,6 @@ they lead to data on other disks); a linked file is checked once, under its own 
 """
 
 # Paths are text here: a `Path` for each of half a million entries would cost more than listing them.
-# ruff: noqa: PTH
 
 from __future__ import annotations
 

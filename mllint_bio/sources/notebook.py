@@ -46,8 +46,8 @@ _HELP = re.compile(r"[ \t]*[%\w.*\[\]'\"]+\?{1,2}[ \t]*;?[ \t]*(?:#.*)?$")
 _ASSIGNED = re.compile(r"(?P<target>[^=#'\"\r\n]*[^=!<>:#'\"\r\n]=[ \t]*)(?P<magic>[!%])")
 # IPython runs `pip install x` as `%pip install x`: magics that need no `%`, and the shell commands that it has as aliases.
 _AUTOMAGICS = (
-    "alias autoreload cat cd clear conda cp dirs env history less load_ext ls lsmagic mamba man matplotlib mkdir more mv pip pip3 "
-    "popd pushd pwd pylab reload_ext reset rm rmdir run system time timeit uv who whos"
+    "alias autoreload cat cd clear conda cp dirs env history less load_ext ls lsmagic mamba man matplotlib mkdir more mv pip "
+    "pip3 popd pushd pwd pylab reload_ext reset rm rmdir run system time timeit uv who whos"
 )
 _AUTOMAGIC = re.compile(rf"[ \t]*(?:{'|'.join(_AUTOMAGICS.split())})(?:[ \t]+[^\s=(]|[ \t]*$)")
 

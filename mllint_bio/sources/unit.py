@@ -1,8 +1,7 @@
 """What a source is once it is read: text to analyse, text to show, and views from offsets to places.
 
 Everything after this package speaks of offsets into `SourceUnit.text`; rows, columns and notebook cells are views made at the
-edge (renderers, server). `text` and `display` always have the same length and the same line breaks, so that one offset is valid in
-both.
+edge (renderers, server). `text` and `display` always have the same length and line breaks, so that one offset is valid in both.
 """
 
 from __future__ import annotations
@@ -86,8 +85,13 @@ class SourceUnit:
     def _cell_starts(self) -> list[int]:
         return [cell.start for cell in self.cells]
 
-    def _line_index(self, offset: int) -> int:
+    def line_index(self, offset: int) -> int:
+        """Index from 0 of the line of `text` that holds this offset."""
         return bisect_right(self._starts, min(max(offset, 0), len(self.text))) - 1
+
+    def line_start(self, offset: int) -> int:
+        """Offset of the start of the line that holds this offset."""
+        return self._starts[self.line_index(offset)]
 
     def cell_at(self, offset: int) -> Cell | None:
         """The cell that holds this offset; None in a plain file. The line break between two cells belongs to the first."""
@@ -97,12 +101,12 @@ class SourceUnit:
     def position(self, offset: int) -> Position:
         """Row, column and cell of an offset; offsets outside the text are taken to its nearest end."""
         offset = min(max(offset, 0), len(self.text))
-        line = self._line_index(offset)
+        line = self.line_index(offset)
         column = offset - self._starts[line] + len(self.removed.get(line, "")) + 1
         cell = self.cell_at(offset)
         if cell is None:
             return Position(line + 1, column)
-        return Position(line - self._line_index(cell.start) + 1, column, cell.number)
+        return Position(line - self.line_index(cell.start) + 1, column, cell.number)
 
     def offset_of(self, row: int, column: int, cell: int | None = None) -> int:
         """Offset of a place; rows and columns outside the text, the cell or the line are taken to the nearest end.
@@ -114,7 +118,7 @@ class SourceUnit:
             found = next((c for c in self.cells if c.number == cell), None)
             if found is None:
                 raise ValueError(f"{self.path} has no code cell {cell}")
-            lowest, highest = self._line_index(found.start), self._line_index(found.end)
+            lowest, highest = self.line_index(found.start), self.line_index(found.end)
         line = min(max(lowest + row - 1, lowest), highest)
         width = len(self._line_text(self.text, line))
         return self._starts[line] + min(max(column - 1 - len(self.removed.get(line, "")), 0), width)
@@ -127,7 +131,7 @@ class SourceUnit:
 
     def line(self, offset: int) -> str:
         """The line that holds this offset, as the author wrote it and without its line break."""
-        index = self._line_index(offset)
+        index = self.line_index(offset)
         return self.removed.get(index, "") + self._line_text(self.display, index)
 
     def _line_text(self, text: str, index: int) -> str:
