@@ -1,0 +1,1 @@
+"""Tip 7: address overfitting. Splits, leakage and evaluation."""

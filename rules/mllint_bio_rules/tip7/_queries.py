@@ -1,0 +1,178 @@
+"""Questions about a trace that several rules of tip 7 ask: which learned state leaks, and which figure is final."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mllint_bio.events import Data, Event, Fit, Learned, LoopKind, Report, Resample, Score, Select, Split, Step, Subject
+from mllint_bio.findings import Confidence
+from mllint_bio.rows import Part, Rows
+from mllint_bio.trace import SUPERVISED_FAMILIES, Trace
+
+FIGURES = SUPERVISED_FAMILIES | {"loss"}
+
+# Fact or role -> the one word by which the leak rules divide the work. What is missing here is not reported by any of them:
+# `label` never leaks, `encode` learns category names only, `outlier` removes rows.
+_KINDS = {
+    "fitted-transform.supervised": "supervised",
+    "feature-selector.supervised": "selector-supervised",
+    "feature-selector.unsupervised": "selector-unsupervised",
+    "inplace-transform.batch-correction": "batch-correction",
+    "inplace-transform.learned": "omics",
+    "inplace-transform.conditional": "omics",
+    "inplace-transform": "omics",
+    "feature-score": "selector-supervised",
+    "column-stat-function": "scale",
+    "imputer": "impute",
+    "statistic": "hand-written",
+    **{k: k for k in ("scale", "impute", "quantile", "discretise", "vectorise", "decompose", "cluster", "representation")},
+    **{k: k for k in ("hand-written", "supervised", "selector-supervised", "selector-unsupervised")},
+}
+
+
+def kind_of(fit: Fit, learned: Learned | None = None) -> str:
+    """The kind of state that a fit learns: a word of `_KINDS`, empty for what cannot leak or is a predictor."""
+    fact = learned.kind if learned else ""
+    if fit.role.startswith("inplace-transform"):
+        return "selector-supervised" if fact == "selector-supervised" else _KINDS.get(fit.role, "omics")
+    kind = _KINDS.get(fact) or _KINDS.get(fit.role) or _KINDS.get(fit.role.removeprefix("fitted-transform."), "")
+    target = learned.uses_target if learned else fit.uses_target
+    return "supervised" if target and kind in ("hand-written", "representation", "decompose") else kind
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """State that was learned from evaluated rows and reached their evaluation."""
+
+    fit: Fit
+    learned: Learned
+    score: Score
+    kind: str
+    confidence: Confidence
+    split: Split | None
+
+    @property
+    def use(self) -> str:
+        """What the rows are used for later, for messages."""
+        if self.score.cross_validated:
+            return "rows that the cross-validation holds out"
+        return f"rows that `{self.score.metric}` later scores"
+
+    @property
+    def evidence(self) -> list[tuple[str, Event | None]]:
+        """Fitted here, split there, scored there."""
+        return [("fitted here", self.fit), ("split here", self.split), ("scored here", self.score)]
+
+
+def leaks(trace: Trace) -> Iterator[Leak]:
+    """Learned state that some held-out evaluation depends on although it had seen the evaluated rows, once per place.
+
+    Left out: state that only the evaluated rows shaped (a transform fitted again on the test rows is another fault), and
+    state that reaches inner validation folds while a reported evaluation of the same state on other rows stays clean.
+    """
+    seen = set()
+    for fit, learned, _ in trace.leaks():
+        kind = kind_of(fit, learned)
+        reached = [
+            s for s in trace.evaluation_reached_by(learned) if _trained_too(trace, learned, s) and not trace.exclusive(fit, s)
+        ]
+        if not kind or not reached or fit.at in seen or _clean_outside(trace, learned):
+            continue
+        seen.add(fit.at)
+        score = next((s for s in reached if trace.reported(s)), reached[0])
+        yield Leak(fit, learned, score, kind, held_out_confidence(score), split_of(trace, score.data.rows))
+
+
+def _trained_too(trace: Trace, learned: Learned, score: Score) -> bool:
+    if score.cross_validated:
+        return bool(score.data.rows.subset(learned.rows))
+    trained = [score.fitted] if score.fitted.known else learned_rows(trace)
+    return any(learned.rows.overlap(rows) for rows in trained)
+
+
+def _clean_outside(trace: Trace, learned: Learned) -> bool:
+    scores = (s for s in trace.held_out_scores if learned in s.inputs and trace.reported(s))
+    return any(s.data.rows.disjoint(learned.rows) for s in scores)
+
+
+def held_out_confidence(score: Score) -> Confidence:
+    """CERTAIN when the scored rows are proven not to be training rows, LIKELY when a name says so."""
+    proven = score.cross_validated or score.data.rows.disjoint(score.fitted)
+    return Confidence.CERTAIN if proven else Confidence.LIKELY
+
+
+def split_of(trace: Trace, rows: Rows) -> Split | None:
+    """The last split that has these rows in one of its parts, or that divides them."""
+    splits = [s for s in trace.of(Split) if any(rows.subset(part) for part in s.parts) or (rows.known and s.data.rows == rows)]
+    return splits[-1] if splits else None
+
+
+def same_view(a: Data, b: Data) -> bool:
+    """Whether two views are provably of the same rows: equal row sets, or one loader."""
+    return (a.rows.known and a.rows == b.rows) or (a.loader is not None and a.loader is b.loader)
+
+
+def role_of(*views: Data) -> str:
+    """What the program calls these rows: test, validation, or empty."""
+    names = {v.named_role for v in views} | {r for v in views for r in ("test", "validation") if r in v.rows.label.lower()}
+    return next((role for role in ("test", "validation") if role in names), "")
+
+
+def in_fold(rows: Rows) -> bool:
+    """Whether the rows are one side of a cross-validation iteration."""
+    return any(isinstance(step, Part) and step.fold for step in rows.steps())
+
+
+def figures(trace: Trace) -> list[Score]:
+    """Reported figures of held-out rows, losses included, cross-validated calls excluded."""
+    return [
+        s for s in trace.of(Score) if s.family in FIGURES and not s.cross_validated and trace.reported(s) and trace.held_out(s)
+    ]
+
+
+def untouched(trace: Trace, data: Data, role: str) -> bool:
+    """Whether some reported figure may be of other held-out rows than `data`, so that a choice made on `data` is harmless.
+
+    Validation rows do not make up for test rows that were used to choose.
+    """
+    return any(
+        not (same_view(s.data, data) or s.data.rows.overlap(data.rows))
+        and not (role == "test" and role_of(s.data) == "validation")
+        for s in figures(trace)
+    )
+
+
+def finals(trace: Trace, select: Select) -> list[Score]:
+    """Reported held-out figures of the very rows that a choice read."""
+    return [s for s in figures(trace) if s.id in select.scores or same_view(s.data, select.data)]
+
+
+def headline(trace: Trace, score: Score) -> bool:
+    """Whether the figure is shown after training, and not only as progress inside an epoch or batch loop."""
+    return any(
+        score.id in report.scores and trace.loop(report, LoopKind.EPOCH, LoopKind.BATCH) is None for report in trace.of(Report)
+    )
+
+
+def made_on_both_sides(trace: Trace, resample: Resample, score: Score) -> bool:
+    """Whether rows that a resampling made are proven to be among the training rows of the scored model as well."""
+    if score.cross_validated:
+        return True
+    trained = [score.fitted] if score.fitted.known else learned_rows(trace)
+    return any(rows.overlap(resample.result) for rows in trained)
+
+
+def trainings_of(trace: Trace, subject: Subject, before: Event) -> list[Fit | Step]:
+    """Fits and optimizer steps that shaped `subject` before an event, in order."""
+    return [
+        event
+        for event in trace.events[: before.id]
+        if (isinstance(event, Fit) and event.subject is subject)
+        or (isinstance(event, Step) and any(module is subject for module in event.modules))
+    ]
+
+
+def learned_rows(trace: Trace) -> list[Rows]:
+    """Rows that some predictor learned from, by a fit or by optimizer steps."""
+    return [*trace.training_rows, *(step.data.rows for step in trace.of(Step) if step.data.rows.known)]

@@ -1,0 +1,76 @@
+"""MLB717: several rows of one entity are split row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mllint_bio.events import Split
+from mllint_bio.findings import Confidence, Finding, Severity
+from mllint_bio.rows import Derived
+from mllint_bio.rule import Rule
+from mllint_bio.trace import Trace
+
+
+class DependentSamplesSplitAtRandom(Rule):
+    """Several rows come from one entity, but the split is made row by row.
+
+    ## What it does
+    Reports a random split without groups on data for which the code itself shows that one patient, recording, slide or cell
+    line has several rows: grouping by an identifier, rows appended per patient, windows or tiles cut from longer objects
+    (`windows`), repeated identifiers. Folds are the variant `cv`.
+
+    Not reported: group splitters; a split of the unique identifiers followed by `isin`; one row per entity; splits without
+    shuffling.
+
+    ## Why it is bad
+    Rows of one patient resemble each other. The model recognises the patient and not the disease: with 40 subjects of 8 rows
+    each and no signal a forest reaches an area under the curve of 0.98.
+
+    ## Example
+    ```python
+    for pid, rec in ecg_by_patient.items():
+        for s in range(0, rec.shape[0] - 2500, 500):
+            rows.append((rec[s : s + 2500], af_label[pid]))
+    X, y = map(np.array, zip(*rows))
+    X_tr, X_te, y_tr, y_te = train_test_split(X, y, test_size=0.2, random_state=0)
+    ```
+
+    ## Use instead
+    ```python
+    tr, te = next(GroupShuffleSplit(1, test_size=0.2, random_state=0).split(X, y, groups=pid))
+    X_tr, X_te, y_tr, y_te = X[tr], X[te], y[tr], y[te]
+    ```
+
+    ## How a run confirms it
+    The identifiers shared by the parts are counted; the counterfactual splits by group and gives the drop.
+
+    ## References
+    Lee et al. 2022, tips 4 and 7; Kapoor & Narayanan 2023, L3.2; REFORMS 6b; DOME 1.2, 1.3; Whalen et al. 2022 (dependent
+    examples).
+    """
+
+    code = "MLB717"
+    name = "dependent-samples-split-at-random"
+    tip = 7
+    severity = Severity.WARNING
+    variants = ("group-evidence", "windows", "cv")
+    remedy = "Split by the entity: GroupShuffleSplit, GroupKFold or StratifiedGroupKFold with its identifier."
+
+    def check(self, trace: Trace) -> Iterator[Finding]:
+        """Random row-wise splits of rows that belong together."""
+        if trace.options.get("protocol") == "within-subject" or not trace.trains:
+            return
+        told = set()
+        for split in trace.of(Split):
+            windows = any(isinstance(step, Derived) and step.how == "window" for step in split.data.rows.steps())
+            if split.at in told or split.shuffles is not True or split.grouped is not False or not (split.data.group or windows):
+                continue
+            told.add(split.at)
+            entity = split.data.group or "recording"
+            rows = "windows cut from" if windows else "rows of"
+            yield self.finding(
+                split,
+                f"Several {rows} one {entity} are split at random, row by row: the same {entity} is in training and evaluation.",
+                confidence=Confidence.CERTAIN if split.data.group else Confidence.LIKELY,
+                variant="windows" if windows else "cv" if split.how == "fold" else "group-evidence",
+            )

@@ -1,0 +1,66 @@
+"""MLB728: truth and prediction stand in the wrong order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mllint_bio.findings import Finding, Severity
+from mllint_bio.rule import Rule
+from mllint_bio.trace import Trace
+
+SYMMETRIC = frozenset(
+    {
+        *("accuracy_score", "matthews_corrcoef", "cohen_kappa_score", "hamming_loss", "zero_one_loss", "jaccard_score"),
+        *("mean_squared_error", "root_mean_squared_error", "mean_absolute_error", "median_absolute_error", "max_error"),
+    }
+)
+
+
+class MetricArgumentsSwapped(Rule):
+    """A metric gets the prediction where it expects the truth.
+
+    ## What it does
+    Reports metrics that are not symmetric when the argument in the place of the truth comes from a model and the other one is
+    a label array. A binary F1 has the same value either way: info.
+
+    Not reported: symmetric metrics (accuracy, squared and absolute error, MCC, kappa, Jaccard); arguments of unknown origin.
+
+    ## Why it is bad
+    Precision and recall change places; a confusion matrix is transposed; R² is another number.
+
+    ## Example
+    ```python
+    print("precision", precision_score(pred, y_test), "recall", recall_score(pred, y_test))
+    ```
+
+    ## Use instead
+    ```python
+    print("precision", precision_score(y_test, pred), "recall", recall_score(y_test, pred))
+    ```
+
+    ## How a run confirms it
+    The array that equals the label source is identified; both values are printed.
+
+    ## References
+    Lee et al. 2022, tip 7; scikit-learn and torchmetrics signatures; DOME 4.2; REFORMS 7a.
+    """
+
+    code = "MLB728"
+    name = "metric-arguments-swapped"
+    tip = 7
+    severity = Severity.ERROR
+    remedy = "Swap the two arguments, or name them."
+
+    def check(self, trace: Trace) -> Iterator[Finding]:
+        """Scores whose arguments stand in the other order."""
+        told = set()
+        for score in trace.scores:
+            if not score.swapped or score.metric in SYMMETRIC or score.at in told:
+                continue
+            told.add(score.at)
+            same = score.metric == "f1_score" and score.averaging in ("", "binary")
+            yield self.finding(
+                score,
+                f"`{score.metric}` gets the prediction in the place of the truth.",
+                severity=Severity.INFO if same else None,
+            )

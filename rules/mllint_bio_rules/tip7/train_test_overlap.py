@@ -1,0 +1,97 @@
+"""MLB715: some rows belong to the training and the evaluation set by construction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mllint_bio.events import Event, Score
+from mllint_bio.findings import Confidence, Finding, Severity
+from mllint_bio.rule import Rule
+from mllint_bio.trace import Trace
+from mllint_bio_rules.tip7._queries import in_fold, role_of, split_of, trainings_of, untouched
+
+HELD_OUT = ("test", "validation")
+
+
+class TrainTestOverlap(Rule):
+    """Some rows belong to the training and to the evaluation set by construction.
+
+    ## What it does
+    Reports evaluation rows that overlap the training rows of the scored model: slices that intersect (`X[:800]`, `X[700:]`),
+    two independent random draws from one table, a test set that is the whole table, a model fitted on all rows and scored on
+    the part called test, validation data cut from the training rows that are all fitted (`val-in-train`).
+
+    Not reported: complements (`df.drop(train.index)`, masks and their negation), adjacent slices, folds of one splitter, the
+    whole table scored by a program without held-out score (MLB701), a last refit on all rows.
+
+    ## Why it is bad
+    The shared rows are remembered, not predicted.
+
+    ## Example
+    ```python
+    train = df.sample(frac=0.8, random_state=0)
+    test = df.sample(frac=0.2, random_state=1)
+    ```
+
+    ## Use instead
+    ```python
+    train = df.sample(frac=0.8, random_state=0)
+    test = df.drop(train.index)
+    ```
+
+    ## How a run confirms it
+    The exact intersection of row contents, and the metric inside and outside of it.
+
+    ## References
+    Lee et al. 2022, tip 7; Kapoor & Narayanan 2023, L1.1, L1.4; REFORMS 6a, 6b; DOME 1.3; Yang et al. 2022 (overlap leakage).
+    """
+
+    code = "MLB715"
+    name = "train-test-overlap"
+    tip = 7
+    severity = Severity.ERROR
+    variants = ("val-in-train",)
+    remedy = "Make the evaluation rows the complement of the training rows."
+
+    def check(self, trace: Trace) -> Iterator[Finding]:
+        """Overlaps between fitted and scored rows that are not the whole table."""
+        told = set()
+        for score in trace.scores:
+            place, confidence = self._overlap(trace, score)
+            if place is None or place.at in told:
+                continue
+            told.add(place.at)
+            fits = trainings_of(trace, score.subject, score) if score.subject else []
+            yield self.finding(
+                place,
+                f"Rows that `{score.metric}` scores as held-out are among the training rows.",
+                evidence=[("trained here", fits[-1] if fits else None), ("scored here", score)],
+                confidence=confidence,
+            )
+        for fit in trace.trainings:
+            held, rows = fit.validation, fit.data.rows
+            if held.rows.known and held.rows != rows and held.rows.subset(rows) and role_of(held) and fit.at not in told:
+                told.add(fit.at)
+                message = f"The validation rows of `{fit.subject.label}` are among the rows that it is fitted on."
+                yield self.finding(fit, message, variant="val-in-train")
+
+    def _overlap(self, trace: Trace, score: Score) -> tuple[Event | None, Confidence]:
+        """The place that makes the overlap, None without one."""
+        rows, fitted = score.data.rows, score.fitted
+        if score.cross_validated or score.subject is None or rows == fitted or in_fold(rows) or in_fold(fitted):
+            return None, Confidence.LIKELY
+        made = split_of(trace, rows)
+        if rows.drawn_independently(fitted):
+            return made or score, Confidence.LIKELY
+        if not rows.overlap(fitted):
+            return None, Confidence.LIKELY
+        inside, around = rows.subset(fitted), fitted.subset(rows)
+        if not inside and not around:
+            return made or score, Confidence.CERTAIN
+        role = role_of(score.data)
+        if score.data.named_role not in HELD_OUT or not trace.reported(score) or untouched(trace, score.data, role):
+            return None, Confidence.LIKELY
+        if not inside:
+            return score, Confidence.CERTAIN if made else Confidence.LIKELY
+        fits = trainings_of(trace, score.subject, score)
+        return fits[-1] if fits else score, Confidence.CERTAIN if made else Confidence.LIKELY

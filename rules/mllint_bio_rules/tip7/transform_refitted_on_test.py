@@ -1,0 +1,102 @@
+"""MLB712: a transform is fitted again on evaluation rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mllint_bio.events import Data, Fit, Predict
+from mllint_bio.findings import Confidence, Finding, Severity
+from mllint_bio.rule import Rule
+from mllint_bio.trace import Trace
+from mllint_bio_rules.tip7._queries import kind_of, learned_rows
+
+CODES = ("fitted-transform.label", "fitted-transform.encode")
+NEW_COLUMNS = ("decompose", "vectorise", "selector-supervised", "selector-unsupervised")
+
+
+class TransformRefittedOnTest(Rule):
+    """A transform is fitted again on the evaluation rows, so that training and test speak different units.
+
+    ## What it does
+    Reports a second fit of the same transform (the same object, or a new one of the same class) on held-out rows whose
+    sibling was fitted on the training rows: scalers, imputers, hand-written statistics, category codes (`codes`), and
+    decompositions, vectorisers or selectors whose columns then no longer correspond (`decompose`).
+
+    Not reported: row-wise transforms; statistics per sample or image; a separate model per cohort; protocols declared as
+    `per-cohort-standardised` (info).
+
+    ## Why it is bad
+    The value 1.0 means one thing to the model and another in the test rows; code 2 may be another tissue.
+
+    ## Example
+    ```python
+    X_train = scaler.fit_transform(X_train)
+    X_test = scaler.fit_transform(X_test)
+    ```
+
+    ## Use instead
+    ```python
+    X_train = scaler.fit_transform(X_train)
+    X_test = scaler.transform(X_test)
+    ```
+
+    ## How a run confirms it
+    Fit events on evaluation rows; for codes the two mappings are compared.
+
+    ## References
+    Lee et al. 2022, tip 7 (apply transformations equally); scikit-learn, common pitfalls; Kapoor & Narayanan 2023, L1.2;
+    REFORMS 4c, 6a.
+    """
+
+    code = "MLB712"
+    name = "transform-refitted-on-test"
+    tip = 7
+    severity = Severity.ERROR
+    variants = ("scale", "codes", "decompose")
+    remedy = "Fit on the training rows and only `transform` the others."
+
+    def check(self, trace: Trace) -> Iterator[Finding]:
+        """Pairs of fits of one kind of transform, the first on training rows, the second on rows that nothing trains on."""
+        declared = trace.options.get("protocol") == "per-cohort-standardised"
+        fits = [f for f in trace.of(Fit) if kind_of(f) or f.role in CODES]
+        told = set()
+        for again in fits:
+            before = [f for f in fits if f.id < again.id and self._sibling(f, again) and self._apart(trace, f, again)]
+            if not before or again.at in told or self._trained_on(trace, again.data):
+                continue
+            if not self._trained_on(trace, before[-1].data) or not (used := self._used(trace, again)):
+                continue
+            told.add(again.at)
+            proven = used == "read" and before[-1].data.rows.disjoint(again.data.rows)
+            kind = kind_of(again)
+            yield self.finding(
+                again,
+                f"`{again.subject.label}` is fitted again on evaluation rows; the training rows were transformed by another fit.",
+                evidence=[("fitted on training rows here", before[-1])],
+                severity=Severity.INFO if declared else None,
+                confidence=Confidence.CERTAIN if proven else Confidence.LIKELY,
+                variant="codes" if again.role in CODES else "decompose" if kind in NEW_COLUMNS else "scale",
+            )
+
+    @staticmethod
+    def _sibling(one: Fit, other: Fit) -> bool:
+        return one.subject is other.subject or (one.subject.api == other.subject.api and one.role == other.role)
+
+    @staticmethod
+    def _apart(trace: Trace, one: Fit, other: Fit) -> bool:
+        named = one.data.named_role == "train" and other.data.named_role in ("test", "validation")
+        return not trace.exclusive(one, other) and (
+            bool(one.data.rows.disjoint(other.data.rows)) or (named and one.data.rows != other.data.rows)
+        )
+
+    @staticmethod
+    def _trained_on(trace: Trace, data: Data) -> bool:
+        return data.named_role == "train" or any(data.rows.overlap(rows) for rows in learned_rows(trace))
+
+    @staticmethod
+    def _used(trace: Trace, fit: Fit) -> str:
+        """`read` if a prediction or score reads what this fit transformed, `named` if only a name says test, else empty."""
+        views = [p.data for p in trace.of(Predict)] + [v for s in trace.scores for v in (s.data, s.truth)]
+        if any(fact.fit == fit.id for view in views for fact in view.learned):
+            return "read"
+        return "named" if fit.data.named_role in ("test", "validation") else ""
