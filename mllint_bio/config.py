@@ -204,7 +204,7 @@ class Settings:
     root: Path = field(default_factory=Path.cwd)
     file: Path | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
-    forced: frozenset[str] = frozenset()
+    forced: frozenset[tuple[str, str]] = frozenset()  # (`select` or `ignore`, selector) of the command line
 
     def override(self, **values: Any) -> Settings:
         """Settings with values of the command line, by attribute name; None leaves a value as it is.
@@ -216,12 +216,14 @@ class Settings:
         wrong = [name for name in given if name.replace("_", "-") not in SETTINGS]
         if wrong:
             raise TypeError(f"no such setting: {', '.join(wrong)}")
-        forced = self.forced.union(*(given.get(name, ()) for name in ("select", "ignore", "extend_select")))
+        forced = {
+            (name.removeprefix("extend_"), s) for name in ("select", "extend_select", "ignore") for s in given.get(name, ())
+        }
         for name in ("ignore", "extend_select", "extend_exclude"):
             if name in given:
                 given[name] = (*getattr(self, name), *given[name])
         origin = {**self.origin, **{name.replace("_", "-"): "command line" for name in given}}
-        return replace(self, **given, origin=origin, forced=forced)
+        return replace(self, **given, origin=origin, forced=self.forced | forced)
 
     def items(self) -> Iterator[tuple[str, object, str]]:
         """Every key with its value and where it comes from: a file, `command line` or `default`."""
@@ -260,24 +262,24 @@ def selected(settings: Settings, rule: Selectable, variant: str | None = None) -
         return any(selected(settings, rule, v) for v in ("", *rule.variants))
     if (rule.status == "preview" or variant in rule.preview_variants) and not settings.preview:
         return False
-    chosen = _strongest(settings, (*settings.select, *settings.extend_select), rule, variant)
+    chosen = _strongest(settings, "select", (*settings.select, *settings.extend_select), rule, variant)
     if not settings.select:
         chosen = max(chosen, 0.0)
     if rule.status == "opt-in" and chosen < _EXACT:
         return False
-    return chosen >= 0 and chosen > _strongest(settings, settings.ignore, rule, variant)
+    return chosen >= 0 and chosen > _strongest(settings, "ignore", settings.ignore, rule, variant)
 
 
 _EXACT, _VARIANT = 10, 11
 
 
-def _strongest(settings: Settings, selectors: Iterable[str], rule: Selectable, variant: str) -> float:
+def _strongest(settings: Settings, purpose: str, selectors: Iterable[str], rule: Selectable, variant: str) -> float:
     """Specificity of the most specific selector that matches; -1 if none does. The command line breaks ties."""
     best = -1.0
     for selector in selectors:
         specificity = _specificity(selector, rule, variant)
         if specificity is not None:
-            best = max(best, specificity + (0.5 if selector in settings.forced else 0.0))
+            best = max(best, specificity + (0.5 if (purpose, selector) in settings.forced else 0.0))
     return best
 
 
@@ -315,7 +317,12 @@ def validate_selectors(settings: Settings, rules: Iterable[Selectable]) -> None:
     for key, selectors in lists.items():
         for selector in selectors:
             if not any(_specificity(selector, rule, v) is not None for rule in rules for v in ("", *rule.variants)):
-                where = "command line" if selector in settings.forced else settings.origin.get(key.split(".")[0], "settings")
+                purpose = key.removeprefix("extend-")
+                where = (
+                    "command line"
+                    if (purpose, selector) in settings.forced
+                    else settings.origin.get(key.split(".")[0], "settings")
+                )
                 raise ConfigError(f"{where}: {key}: no rule matches {selector!r}{_hint(selector, known)}")
 
 
@@ -422,7 +429,7 @@ def _checked(table: Mapping[str, Any], text: str, file: Path, shown: str) -> Set
 
 def _line(shown: str, text: str, key: str) -> str:
     """`file:line` of a key, as near as a search can tell; TOML readers do not say."""
-    found = re.search(rf"^[ \t]*(?:\[[^\]\n]*\.)?[\"']?{re.escape(key)}[\"']?[ \t]*(?:[=.]|\])", text, re.MULTILINE)
+    found = re.search(rf"^[ \t]*(?:\[(?:[^\]\n]*\.)?)?[\"']?{re.escape(key)}[\"']?[ \t]*(?:[=.]|\])", text, re.MULTILINE)
     return f"{shown}:{text.count(chr(10), 0, found.start()) + 1}" if found else shown
 
 
