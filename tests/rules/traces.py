@@ -97,7 +97,13 @@ class TraceBuilder:
 
     def add(self, kind: type[Event], /, *, path: str = "", calls: tuple[Site, ...] = (), **fields: Any) -> TraceBuilder:
         """Any event: its own fields by name; id, place, loops and branches are filled in."""
-        place = {"id": len(self.events), "at": self.site(path), "calls": calls, "loops": self._loops, "branch": self._branch}
+        place: dict[str, Any] = {
+            "id": len(self.events),
+            "at": self.site(path),
+            "calls": calls,
+            "loops": self._loops,
+            "branch": self._branch,
+        }
         self.events.append(kind(**place, **fields))
         return self
 

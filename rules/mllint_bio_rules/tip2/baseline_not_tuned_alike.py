@@ -112,9 +112,9 @@ def _default(subject: Subject) -> bool:
 
 
 def _tuned(trace: Trace) -> list[Subject]:
-    """Tuners, and models whose hyperparameters some choice fixed."""
+    """Tuners, and models whose hyperparameters come from a search (`facts["tuned"]`) or were fixed by some choice."""
     chosen = [s.subject for s in trace.of(Select) if s.what == "hyperparameter" and s.subject is not None]
-    return [*(f.subject for f in trace.of(Fit) if f.subject.is_a("tuner")), *chosen]
+    return [*(f.subject for f in trace.of(Fit) if f.subject.is_a("tuner") or f.subject.facts.get("tuned")), *chosen]
 
 
 def _worked_on(trace: Trace, rival: Subject, tuned: list[Subject]) -> bool:

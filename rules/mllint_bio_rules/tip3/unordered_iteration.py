@@ -67,16 +67,17 @@ class UnorderedIteration(Rule):
             return
         seen = set()
         for event in trace.of(Unordered):
-            if event.at in seen or event.use not in USES:
+            place = event.at_use if event.use == "pairing" else event.at  # two listings, one place where they meet
+            if place in seen or event.use not in USES:
                 continue
-            seen.add(event.at)
+            seen.add(place)
             does, changes = USES[event.use]
             listing = event.what != "set"
             differs = "from machine to machine" if listing else "from process to process"
             yield self.finding(
-                event,
+                place,
                 f"`{event.what}` has no defined order, yet it {does}: {changes} may differ {differs} even with a seed.",
-                evidence=[("its order is used here", event.at_use)],
+                evidence=[("made here", event), ("its order is used here", event.at_use)],
                 severity=Severity.ERROR if event.use == "pairing" else Severity.WARNING,
                 variant="files" if listing else "set",
             )

@@ -68,7 +68,7 @@ class ObjectiveScoredOnTrainingData(Rule):
                 fits = [fit for fit in trace.of(Fit) if fit.subject is scores[0].subject and fit.id < scores[0].id]
                 yield self.finding(
                     scores[0],
-                    f"The search compares `{scores[0].metric}` on the rows that the model was fitted on: it picks what overfits most.",
+                    f"The search compares `{scores[0].metric}` on rows that the model learned from: it picks the overfitted.",
                     evidence=[("fitted here", fits[-1] if fits else None), ("the best is chosen here", select)],
                     confidence=Confidence.LIKELY if scores[0].family == "loss" else Confidence.CERTAIN,
                 )

@@ -137,7 +137,7 @@ class SelectionMetricMismatch(Rule):
             return None
         return self.finding(
             select,
-            f"The {select.what} is chosen by `{select.metric}`, a figure of the training rows, although validation data are given.",
+            f"The {select.what} is chosen by `{select.metric}`, a training figure, although validation data are given.",
             evidence=[("validation data are given here", validated)],
             severity=Severity.WARNING,
             variant="monitor",
