@@ -9,29 +9,8 @@ from mllint_bio.events import NO_DATA, Fit, Score, Select
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
+from mllint_bio_rules.tip6.directions import better_by_name
 
-UP = {
-    *(
-        "acc",
-        "accuracy",
-        "auc",
-        "auroc",
-        "auprc",
-        "aucpr",
-        "roc",
-        "ap",
-        "map",
-        "f1",
-        "fscore",
-        "dice",
-        "iou",
-        "jaccard",
-        "mcc",
-        "kappa",
-    ),
-    *("r2", "corr", "pearson", "spearman", "precision", "recall", "sensitivity", "specificity"),
-}
-DOWN = {"loss", "error", "err", "mse", "mae", "rmse", "nll", "logloss", "perplexity", "brier", "ece", "hausdorff", "wer"}
 WORD = {"up": "the highest", "down": "the lowest"}
 BY_HAND = ("if", "max", "min", "argmax", "argmin", "sorted")
 RANKING = {"f1_score", "fbeta_score", "matthews_corrcoef", "balanced_accuracy_score", "cohen_kappa_score"}
@@ -91,7 +70,7 @@ class SelectionMetricMismatch(Rule):
 
     def _direction(self, trace: Trace, select: Select) -> Finding | None:
         scores = [event for number in sorted(select.scores) if isinstance(event := trace.event(number), Score)]
-        better = {score.direction for score in scores} or {_by_name(select.metric)}
+        better = {score.direction for score in scores} or {better_by_name(select.metric)}
         unclear = select.how == "if" and not select.keeps & {
             "weights",
             "saved",
@@ -133,7 +112,7 @@ class SelectionMetricMismatch(Rule):
         validated = next((fit for fit in trace.of(Fit) if fit.validation != NO_DATA), None)
         if not keras or validated is None or select.how in BY_HAND or select.what not in ("epoch", "checkpoint", "early-stop"):
             return None
-        if not _by_name(select.metric) or re.match(r"val(id)?(ation)?_", select.metric):
+        if not better_by_name(select.metric) or re.match(r"val(id)?(ation)?_", select.metric):
             return None
         return self.finding(
             select,
@@ -143,10 +122,3 @@ class SelectionMetricMismatch(Rule):
             variant="monitor",
             remedy=f'Use `monitor="val_{select.metric}"`.',
         )
-
-
-def _by_name(metric: str) -> str:
-    """Which way a monitored figure is better, by the words of its name; empty if they do not say."""
-    words = set(re.split(r"[^a-z0-9]+", metric.lower()))
-    up, down = bool(words & UP), bool(words & DOWN)
-    return "" if up == down else "up" if up else "down"
