@@ -111,7 +111,7 @@ def recall(name: str, files: Iterable[str | os.PathLike[str]]) -> Report | None:
     return report
 
 
-def remember(name: str, files: Iterable[str | os.PathLike[str]], visited: Iterable[str], report: Report, started_ns: int) -> None:
+def remember(name: str, files: Iterable[str | os.PathLike[str]], report: Report, started_ns: int) -> None:
     """Store a report. `started_ns` is the wall clock before the first file was read: what changed since is not trusted.
 
     Raises CacheWarning when the cache folder cannot be written.
@@ -119,7 +119,7 @@ def remember(name: str, files: Iterable[str | os.PathLike[str]], visited: Iterab
     if any(d.code == INTERNAL_ERROR for d in report.diagnostics) or any(p.code in ("crash", "timeout") for p in report.problems):
         return  # may be gone next time
     asked = sorted(os.path.abspath(f) for f in files)
-    others = [os.path.abspath(v) for v in visited]
+    others = [os.path.abspath(v) for v in report.visited]
     signature = sign([*asked, *others, *{os.path.dirname(p) for p in (*asked, *others)}])
     if any(changed >= started_ns for _, changed in signature.values()):
         return
@@ -157,6 +157,7 @@ def _report_record(report: Report) -> dict[str, Any]:
         "skipped": [list(s) for s in report.skipped],
         "suppressed": report.suppressed,
         "failed": sorted(report.failed),
+        "visited": sorted(report.visited),
     }
 
 
@@ -168,4 +169,5 @@ def _report(record: dict[str, Any]) -> Report:
         skipped=tuple((path, reason) for path, reason in record["skipped"]),
         suppressed=int(record["suppressed"]),
         failed=frozenset(record["failed"]),
+        visited=frozenset(record["visited"]),
     )

@@ -22,12 +22,16 @@ DOCS = "https://mllint-bio.readthedocs.io/en/latest/rules/"
 
 @dataclass(frozen=True, slots=True)
 class EngineCode:
-    """A diagnostic of the engine itself, as against one of a rule."""
+    """A diagnostic of the engine itself, as against one of a rule; selected like a rule without tip."""
 
     code: str
     name: str
     severity: Severity
     page: str
+    tip: int = 0
+    status: str = "on"
+    variants: tuple[str, ...] = ()
+    preview_variants: frozenset[str] = frozenset()
 
 
 _UNUSED_PAGE = """A suppression comment hides nothing.
@@ -48,7 +52,8 @@ What it does
     Says which rule failed on which file. The other rules and files are checked as usual, and the exit status is 2.
 
 Use instead
-    Report it with the output of `mllint-bio check --verbose`, which adds the traceback. Until it is mended, `--ignore` the rule."""
+    Report it with the output of `mllint-bio check --verbose`, which adds the traceback.
+    Until it is mended, `--ignore` the rule."""
 
 ENGINE_CODES = {
     code.code: code
@@ -128,7 +133,7 @@ class Report:
     """Outcome of one check.
 
     checked: number of files that were analysed; skipped: (path, reason) of files that were not; suppressed: number of
-    findings hidden by comments; failed: paths that could not be read or analysed at all.
+    findings hidden by comments; failed: paths that could not be read or analysed at all; visited: other files that were read.
     """
 
     diagnostics: tuple[Diagnostic, ...] = ()
@@ -137,6 +142,7 @@ class Report:
     skipped: tuple[tuple[str, str], ...] = ()
     suppressed: int = 0
     failed: frozenset[str] = frozenset()
+    visited: frozenset[str] = frozenset()
     units: Mapping[str, SourceUnit] = field(default_factory=Units, compare=False)
 
 

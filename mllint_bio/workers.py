@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol, TypeVar
@@ -79,50 +79,67 @@ class Task(Protocol):
         ...
 
 
-T = TypeVar("T", bound=Task)
 R = TypeVar("R")
 
 
-def run_in_processes(
-    tasks: Sequence[T],
-    work: Callable[[Any], R],
-    died: Callable[[Any], R],
-    jobs: int,
-    initializer: Callable[..., None],
-    arguments: tuple[Any, ...],
-) -> Iterator[R]:
-    """Results of `work(task)` from `jobs` processes, in any order; `died(task)` for a one-file task that kills its worker.
+class Workers:
+    """Worker processes that keep their state between calls of `run`.
 
-    `work`, `initializer` and their arguments must be picklable; the initializer runs once in each worker.
+    `work(task)` runs in a worker, `died(task)` here, for a one-file task that killed its worker. `work`, `initializer` and
+    `arguments` must be picklable; the initializer runs once in each worker. Use as a context manager.
     """
-    lost: list[Any] = []
-    with _pool(jobs, initializer, arguments) as pool:
-        waiting = {pool.submit(_guarded, work, task): task for task in tasks}
+
+    def __init__(
+        self,
+        jobs: int,
+        work: Callable[[Any], R],
+        died: Callable[[Any], R],
+        initializer: Callable[..., None],
+        arguments: tuple[Any, ...],
+    ) -> None:
+        self._work, self._died = work, died
+        self._start = initializer, arguments
+        # fork hands the imported modules to the workers for nothing; elsewhere each one imports for itself.
+        self._context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        # One pool a process: a piece of work goes to the process that has read the same files before, and a death loses no other.
+        self._pools = [self._pool() for _ in range(jobs)]
+
+    def _pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, self._context, initializer=_start, initargs=self._start)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pool in self._pools:
+            pool.shutdown(wait=False, cancel_futures=True)  # after an interruption, start nothing more
+        for pool in self._pools:
+            pool.shutdown()
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Any]:
+        """Results for the tasks, in any order; the n-th task always goes to the same worker."""
+        waiting: dict[Future[Any], tuple[int, Task]] = {}
+        for number, task in enumerate(tasks):
+            worker = number % len(self._pools)
+            waiting[self._submit(worker, task)] = worker, task
+        lost: list[tuple[int, Task]] = []
+        for future in as_completed(waiting):
+            error = future.exception()
+            if isinstance(error, BrokenExecutor):
+                lost.append(waiting[future])
+            else:
+                yield future.result()
+        for worker, task in lost:
+            for single in task.pieces():
+                error = (future := self._submit(worker, single)).exception()
+                yield self._died(single) if isinstance(error, BrokenExecutor) else future.result()
+
+    def _submit(self, worker: int, task: Task) -> Future[Any]:
         try:
-            for future in as_completed(waiting):
-                try:
-                    yield future.result()
-                except BrokenExecutor:
-                    lost.append(waiting[future])
-        except BaseException:  # interrupted, or the caller has enough: start nothing more
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    singles = [piece for task in lost for piece in task.pieces()]
-    while singles:
-        with _pool(1, initializer, arguments) as alone:
-            while singles:
-                single = singles.pop(0)
-                try:
-                    yield alone.submit(_guarded, work, single).result()
-                except BrokenExecutor:
-                    yield died(single)
-                    break
-
-
-def _pool(jobs: int, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> ProcessPoolExecutor:
-    # fork hands the imported modules to the workers for nothing; elsewhere each one imports for itself.
-    method = "fork" if sys.platform == "linux" else "spawn"
-    return ProcessPoolExecutor(jobs, multiprocessing.get_context(method), initializer=_start, initargs=(initializer, arguments))
+            return self._pools[worker].submit(_guarded, self._work, task)
+        except BrokenExecutor:
+            self._pools[worker] = self._pool()
+            return self._pools[worker].submit(_guarded, self._work, task)
 
 
 def _start(initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
