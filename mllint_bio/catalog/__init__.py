@@ -10,6 +10,7 @@ are described in `mllint_bio.catalog.schema`.
 
 from __future__ import annotations
 
+import sys
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,10 +20,10 @@ from typing import Any
 
 from mllint_bio.catalog.schema import CatalogError, check_callable, check_method
 
-try:
+if sys.version_info >= (3, 11):
     import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib  # type: ignore[no-redef,unused-ignore]
+else:
+    import tomli as tomllib
 
 
 @dataclass(frozen=True, eq=False)
