@@ -10,8 +10,8 @@ are described in `mllint_bio.catalog.schema`.
 
 from __future__ import annotations
 
-import sys
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
