@@ -100,10 +100,10 @@ def recall(name: str, files: Iterable[str | os.PathLike[str]]) -> Report | None:
     except (OSError, ValueError) as error:
         raise CacheWarning(f"cache record {path} cannot be read and is ignored: {error}") from error
     try:
-        asked = sorted(os.path.abspath(f) for f in files)
-        if record["files"] != asked or record["signature"] != sign(record["signature"]):
+        stored, signature, body = record["files"], record["signature"], record["report"]
+        if stored != sorted(os.path.abspath(f) for f in files) or signature != sign(signature):
             return None
-        report = _report(record["report"])
+        report = _report(body)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CacheWarning(f"cache record {path} is damaged and is ignored ({type(error).__name__}: {error})") from error
     with suppress(OSError):

@@ -36,24 +36,24 @@ class EngineCode:
 
 _UNUSED_PAGE = """A suppression comment hides nothing.
 
-What it does
-    Reports `# mllint-bio: ignore[CODE]` and `ignore-file[CODE]` comments that hide no finding. Only codes whose rules ran are
-    judged: a comment for a rule that was not selected is left alone.
+## What it does
+Reports `# mllint-bio: ignore[CODE]` and `ignore-file[CODE]` comments that hide no finding. Only codes whose rules ran are
+judged: a comment for a rule that was not selected is left alone.
 
-Why it is bad
-    A stale comment would hide the next, real fault on the same statement.
+## Why it is bad
+A stale comment would hide the next, real fault on the same statement.
 
-Use instead
-    Remove the comment, or the code that is no longer needed from its list."""
+## Use instead
+Remove the comment, or the code that is no longer needed from its list."""
 
 _INTERNAL_PAGE = """A rule failed on this file: a fault of mllint-bio or of a plugin, not of the code that was checked.
 
-What it does
-    Says which rule failed on which file. The other rules and files are checked as usual, and the exit status is 2.
+## What it does
+Says which rule failed on which file. The other rules and files are checked as usual, and the exit status is 2.
 
-Use instead
-    Report it with the output of `mllint-bio check --verbose`, which adds the traceback.
-    Until it is mended, `--ignore` the rule."""
+## Use instead
+Report it with the output of `mllint-bio check --verbose`, which adds the traceback.
+Until it is mended, `--ignore` the rule."""
 
 ENGINE_CODES = {
     code.code: code

@@ -32,12 +32,18 @@ if TYPE_CHECKING:
     from mllint_bio.predict import Analysis, Project
     from mllint_bio.rule import Registry
 
-__all__ = ["Diagnostic", "Place", "Report", "check", "check_units", "exit_status"]
+__all__ = ["Diagnostic", "Place", "Report", "check", "check_units", "exit_status", "open_project"]
 
 ROOT_MARKERS = (".git", "pyproject.toml", "mllint-bio.toml", ".mllint-bio.toml", "setup.py")
 BATCH = 24  # files interpreted between two looks at the clock, and the least for which worker processes pay
 
 MARK = "mllint-bio:"  # what every suppression comment holds
+
+
+def open_project(root: Path) -> Project:
+    """The project below a root, to which `check_units` can be applied again and again; its modules are read when needed."""
+    project: Project = _predict().Project(root)
+    return project
 
 
 def check_units(

@@ -127,7 +127,7 @@ def test_unused_suppressions_are_reported_for_rules_that_ran() -> None:
 
 
 def test_failing_rule_is_an_internal_error_and_nothing_else_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
-    """What a rule found before it failed, and all other rules' findings, are kept; the error names rule and file, exit status 2."""
+    """What a rule found before it failed, and other findings, are kept; the error names rule and file; the exit status is 2."""
     report = run("fault", Broken, Fault, settings=Settings(extend_select=("TST501",)))
     assert lines(report) == ["train.py:1 MLX002", "train.py:1 TST101", "train.py:1 TST501"]
     assert report.diagnostics[0].message == "rule TST501 failed on train.py: ZeroDivisionError: in the rule"

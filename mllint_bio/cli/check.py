@@ -133,7 +133,6 @@ def _check_files(
 def _check_stdin(filename: str | None, settings: SettingsTable, verbose: bool) -> Report:
     from mllint_bio import engine
     from mllint_bio.cli.registry import registry
-    from mllint_bio.predict import Project
     from mllint_bio.sources import load_text
 
     unit = load_text(sys.stdin.buffer.read(), filename or "<stdin>")
@@ -141,7 +140,7 @@ def _check_stdin(filename: str | None, settings: SettingsTable, verbose: bool) -
     root = Path(engine.project_root(path))
     rules = registry()
     settings.validate(rules, [root])
-    project = Project(root)
+    project = engine.open_project(root)
     project.overlay(unit)
     return engine.check_units([unit], project, settings.of_folder(root), rules, verbose=verbose)
 

@@ -22,23 +22,11 @@ def rule(code: str, output_format: str) -> None:
     click.echo(click.style(f"{page['code']} {page['name']}", bold=True) + f"  [{page['severity']}]  {_standing(page)}")
     click.echo()
     for line in page["page"].splitlines():
-        heading = line.strip() and not line.startswith(" ") and line == line.strip() and line.rstrip(":").lower() in HEADINGS
-        click.echo(click.style(line, bold=True) if heading else line)
+        heading = line.startswith("## ")
+        click.echo(click.style(line[3:], bold=True) if heading else line)
     if page["remedy"]:
         click.echo(f"\n{click.style('Remedy', bold=True)}\n    {page['remedy']}")
     click.echo(f"\n{page['url']}")
-
-
-HEADINGS = {
-    "what it does",
-    "why it is bad",
-    "example",
-    "use instead",
-    "how a run confirms it",
-    "references",
-    "known limits",
-    "options",
-}
 
 
 def _standing(page: dict[str, Any]) -> str:

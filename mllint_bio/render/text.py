@@ -73,7 +73,9 @@ def _finding(diagnostic: Diagnostic, report: Report) -> Iterator[Line]:
         (f" [{diagnostic.severity.label}]", style),
         (f" {one_line(diagnostic.message)}", ""),
     ]
-    marks = [(diagnostic.place, "^", style, ""), *((place, "-", "blue", label) for label, place in diagnostic.evidence)]
+    own = "; ".join(label for label, place in diagnostic.evidence if place == diagnostic.place)
+    others = [(place, "-", "blue", label) for label, place in diagnostic.evidence if place != diagnostic.place]
+    marks = [(diagnostic.place, "^", style, own), *others]
     gutter = max(len(str(place.end_row)) for place, *_ in marks)
     yield _bar(gutter)
     for number, (_, group) in enumerate(groupby(marks, key=lambda mark: (mark[0].path, mark[0].cell))):

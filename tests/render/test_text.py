@@ -85,6 +85,13 @@ def test_underline_stands_below_wide_characters_and_tabs() -> None:
     assert lines[3] == "  |" + " " * (1 + 4 + 12) + "^^^^"
 
 
+def test_evidence_at_the_place_itself_labels_it() -> None:
+    """Evidence for the very span of the finding becomes its label, not a second excerpt."""
+    one = report().diagnostics[1]
+    lines = text(replace(report(), diagnostics=(replace(one, evidence=(("fitted here", one.place),)),))).splitlines()
+    assert lines[3] == "  |     ^^^^^^^^^^^^^^^^^^^^^^^ fitted here" and lines[4] == "  |"
+
+
 def test_long_span_is_cut() -> None:
     """A span of many lines shows its first lines and an ellipsis with the label."""
     body = "f(\n" + "    1,\n" * 40 + ")\n"
