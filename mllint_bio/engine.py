@@ -29,8 +29,11 @@ from mllint_bio.findings import Finding, Severity
 from mllint_bio.sources import Problem, SourceUnit, load
 
 if TYPE_CHECKING:
+    from mllint_bio.events import Site
+    from mllint_bio.judge import Places
     from mllint_bio.predict import Analysis, Project
     from mllint_bio.rule import Registry
+    from mllint_bio.trace import Trace
 
 __all__ = ["Diagnostic", "Place", "Report", "check", "check_units", "exit_status", "open_project"]
 
@@ -105,6 +108,14 @@ def check(
                 progress(batch.size)
             entered = entered.union(*(batch.entered for batch in batches))
     return assemble(batches, root_of, session.units, registry, settings)
+
+
+def traces(unit: SourceUnit, project: Project, settings: Settings) -> tuple[list[Trace], Callable[[Iterable[Site]], Places]]:
+    """What the interpreter understands of one file, and how to place the sites of its events. For people; rules are not asked."""
+    from mllint_bio import judge
+
+    analysis = _predict().analyse(project, [unit], settings.options)
+    return analysis.traces, lambda sites: judge.places(sites, lambda path: project.module(Path(path)).unit, _predict().spans)
 
 
 def exit_status(report: Report, fail_on: Severity) -> int:

@@ -69,20 +69,37 @@ def _ask(rule: Rule, trace: Trace, verbose: bool) -> Iterator[Finding]:
 
 
 def located(found: Sequence[Finding], unit_of: Callable[[str], SourceUnit], spans: Spans) -> list[Diagnostic]:
-    """Findings with their places; spans are computed only for the files that findings and their evidence name."""
-    sites: dict[str, dict[tuple[Site, int], Site]] = defaultdict(dict)
-    for finding in found:
-        for site in (finding.at, *(e.at for e in finding.evidence)):
-            sites[site.path][_key(site)] = site
-    places: dict[tuple[Site, int], Place] = {}
-    for path, wanted in sorted(sites.items()):
+    """Findings with their places."""
+    at = places([site for finding in found for site in (finding.at, *(e.at for e in finding.evidence))], unit_of, spans)
+    return [_diagnostic(finding, at) for finding in found]
+
+
+class Places:
+    """The places of sites, by `places[site]`."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[Site, int], Place] = {}
+
+    def __getitem__(self, site: Site) -> Place:
+        return self._places[_key(site)]
+
+    def __setitem__(self, site: Site, place: Place) -> None:
+        self._places[_key(site)] = place
+
+
+def places(sites: Iterable[Site], unit_of: Callable[[str], SourceUnit], spans: Spans) -> Places:
+    """The place of each site; spans are computed only for the files that the sites name."""
+    by_path: dict[str, dict[tuple[Site, int], Site]] = defaultdict(dict)
+    for site in sites:
+        by_path[site.path][_key(site)] = site
+    found = Places()
+    for path, wanted in sorted(by_path.items()):
         unit = unit_of(path)
         nodes = [site for site in wanted.values() if site.node >= 0]
         offsets = spans(unit, nodes) if nodes else {}
-        for key, site in wanted.items():
-            start, end = offsets[site] if site.node >= 0 else _line(unit, site)
-            places[key] = place(unit, start, end)
-    return [_diagnostic(finding, places) for finding in found]
+        for site in wanted.values():
+            found[site] = place(unit, *(offsets[site] if site.node >= 0 else _line(unit, site)))
+    return found
 
 
 def _line(unit: SourceUnit, site: Site) -> tuple[int, int]:
@@ -98,15 +115,15 @@ def place(unit: SourceUnit, start: int, end: int) -> Place:
     return Place(unit.path, first.cell, first.row, first.column, last.row, last.column + 1, start, max(end, start))
 
 
-def _diagnostic(finding: Finding, places: dict[tuple[Site, int], Place]) -> Diagnostic:
+def _diagnostic(finding: Finding, at: Places) -> Diagnostic:
     return Diagnostic(
         code=finding.code,
         name=finding.name,
         severity=finding.severity,
         confidence=finding.confidence,
         message=finding.message,
-        place=places[_key(finding.at)],
-        evidence=tuple((e.message, places[_key(e.at)]) for e in finding.evidence),
+        place=at[finding.at],
+        evidence=tuple((e.message, at[e.at]) for e in finding.evidence),
         variant=finding.variant,
         remedy=finding.remedy,
         url=rule_url(finding.code, finding.name),

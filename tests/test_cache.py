@@ -111,7 +111,7 @@ def test_damaged_record_is_a_warning(folder: Path) -> None:
     remembered()
     for damage in ("{", "[]", '{"files": 1}', '{"files": [], "signature": {}, "report": {"diagnostics": [{}]}}'):
         (folder / "name.json").write_text(damage)
-        with pytest.raises(cache.CacheWarning, match="is damaged|cannot be read"):
+        with pytest.raises(cache.CacheWarning, match=r"is damaged|cannot be read"):
             cache.recall("name", [])
 
 
