@@ -102,7 +102,7 @@ def _trace(trace: Trace, places: PlaceOf) -> dict[str, Any]:
         {
             "id": event.id,
             "event": type(event).__name__,
-            **plain.where(event.at),
+            "at": plain.where(event.at),
             "calls": [plain.where(site) for site in event.calls],
             "loops": [plain(loop) for loop in event.loops],
             **{key: plain(value) for key, value in _own(event).items()},

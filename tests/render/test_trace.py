@@ -41,7 +41,8 @@ def test_json_names_subjects_once() -> None:
     """Objects of the program are numbered, so that it is plain which model was fitted and which scored."""
     (one,) = json.loads(rendered.as_json([program()], Places()))
     load, split, fit, score = one["events"]
-    assert (load["event"], load["filename"], load["location"]) == ("Load", "train.py", {"row": 1, "column": 1})
+    assert load["event"] == "Load"
+    assert load["at"] == {"filename": "train.py", "cell": None, "location": {"row": 1, "column": 1}}
     assert fit["subject"] == score["subject"]
     assert one["subjects"][fit["subject"]["subject"]]["api"] == "sklearn.svm.SVC"
     assert len(split["parts"]) == 2 and fit["loops"] == [{"kind": "fold", "variable": ""}]
