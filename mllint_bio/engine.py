@@ -174,9 +174,17 @@ class Batch:
         if MARK in unit.display:
             self.commented.add(unit.path)
 
-    def fail(self, path: str, message: str, code: str) -> None:
+    def take(self, problems: Iterable[Problem]) -> None:
+        """Take down what the interpreter could not read: a statement, a notebook cell, or a whole file."""
+        for problem in problems:
+            if problem.cell is None and problem.code != "statement":
+                self.fail(problem.path, problem.message, problem.code, problem.row, problem.column)
+            else:
+                self.problems.append(problem)
+
+    def fail(self, path: str, message: str, code: str, row: int = 1, column: int = 1) -> None:
         """Take down that a file could not be analysed."""
-        self.problems.append(Problem(path, 1, 1, message, code=code))
+        self.problems.append(Problem(path, row, column, message, code=code))
         self.checked.discard(path)
         self.failed.add(path)
 
@@ -242,7 +250,7 @@ class Session:
         interpreted = self._interpret(phase, root, project, [unit for unit in units if not unit.skipped], entered, batch)
         found: list[Finding] = []
         for analysis in interpreted:
-            batch.problems += analysis.problems
+            batch.take(analysis.problems)
             batch.entered |= analysis.entered
             batch.visited |= analysis.visited
             for trace in analysis.traces:

@@ -64,12 +64,14 @@ def programs(project: Project, units: Sequence[SourceUnit], options: object) -> 
     chosen = [u for u in units if not Path(u.path).name.startswith("lib")]
     imported = {line.split()[1] for u in chosen for line in u.text.split("\n") if line.startswith("import ")}
     traces = [_trace(u, "script") for u in chosen]
+    problems = [Problem(u.path, 1, 1, "syntax error: no") for u in chosen if "syntax error" in u.text]
+    problems += [Problem(u.path, 1, 1, "left out", code="statement") for u in chosen if "left out" in u.text]
     visited = set()
     for name in imported:
         helper = project.module(Path(f"{name}.py")).unit
         traces.append(_trace(helper, "script"))
         visited.add(helper.path)
-    return Analysis(traces, entered=frozenset(imported), visited=frozenset(visited))
+    return Analysis(traces, problems, entered=frozenset(imported), visited=frozenset(visited))
 
 
 def functions(project: Project, units: Sequence[SourceUnit], entered: frozenset[Any], options: object) -> Analysis:

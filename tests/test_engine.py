@@ -177,6 +177,14 @@ def test_unreadable_file_is_a_problem_and_a_foreign_notebook_is_skipped() -> Non
     assert lines(report) == ["good.py:1 TST101"]
 
 
+def test_file_that_does_not_parse_is_not_checked_and_one_with_a_statement_left_out_is() -> None:
+    """A syntax error fails the file; a statement that cannot be read is a problem of a file that is checked otherwise."""
+    write(a="syntax error\n", b="left out\nfault\n")
+    report = check("a.py", "b.py")
+    assert (report.checked, report.failed, len(report.problems)) == (1, {"a.py"}, 2)
+    assert lines(report) == ["b.py:2 TST101"]
+
+
 def test_exit_status() -> None:
     """0 without findings of the bar, 1 with, 2 when nothing could be checked."""
     found = run("fault")
