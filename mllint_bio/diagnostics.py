@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mllint_bio.findings import Applicability, Confidence, Edit, Severity
-from mllint_bio.sources import Problem, SourceUnit
+
+if TYPE_CHECKING:
+    from mllint_bio.sources import Problem, SourceUnit
 
 UNUSED_SUPPRESSION = "MLX001"
 INTERNAL_ERROR = "MLX002"

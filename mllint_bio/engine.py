@@ -367,7 +367,7 @@ def assemble(
         checked=len((whole.checked - whole.failed) & root_of.keys()),
         skipped=tuple(sorted(whole.skipped.items())),
         suppressed=hidden,
-        failed=frozenset(whole.failed),
+        failed=frozenset(whole.failed & root_of.keys()),
         visited=whole.visited,
         units=at_hand,
     )
