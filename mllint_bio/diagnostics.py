@@ -109,7 +109,7 @@ class Diagnostic:
         return f"{self.code}[{self.variant}]" if self.variant else self.code
 
 
-class Units(Mapping[str, SourceUnit]):
+class Units(Mapping[str, "SourceUnit"]):
     """Source units by shown path; one that is not at hand is read when a renderer asks for its lines."""
 
     def __init__(self, known: Mapping[str, SourceUnit] | None = None) -> None:
