@@ -85,9 +85,10 @@ def check(
     """
     from mllint_bio.workers import Workers, quiet_collector
 
-    root_of = {shown(file): project_root(file) for file in files}
+    by_name = {shown(file): file for file in files}
+    root_of = {name: project_root(file) for name, file in by_name.items()}
     settings = {root: settings_of(Path(root)) for root in sorted(set(root_of.values()))}
-    session = Session(registry, settings, verbose, {os.path.realpath(path): path for path in root_of})
+    session = Session(registry, settings, verbose, by_name)
     parallel = jobs > 1 and len(files) >= BATCH
     size = max(4, min(BATCH, len(files) // (4 * jobs))) if parallel else BATCH
     batches: list[Batch] = []
@@ -129,9 +130,11 @@ def exit_status(report: Report, fail_on: Severity) -> int:
 
 def shown(path: Path) -> str:
     """The path as users read it: relative to the working folder where it lies below it."""
+    from mllint_bio.sources.python_file import shown_path
+
     absolute = os.path.abspath(path)
     relative = os.path.relpath(absolute)
-    return absolute if relative.startswith("..") else relative
+    return shown_path(absolute if relative.startswith("..") else relative)
 
 
 def project_root(path: Path) -> str:
@@ -214,13 +217,14 @@ class Session:
     """
 
     def __init__(
-        self, registry: Registry, settings: Mapping[str, Settings], verbose: bool, names: Mapping[str, str] | None = None
+        self, registry: Registry, settings: Mapping[str, Settings], verbose: bool, files: Mapping[str, Path] | None = None
     ) -> None:
-        """names: real path -> path as shown, of the files that were asked for (some may be links)."""
+        """files: by path as shown, those that were asked for (some may be links, or have names that cannot be printed)."""
         self.settings = dict(settings)
         self.units: dict[str, SourceUnit] = {}
         self._verbose = verbose
-        self._names = dict(names or {})
+        self._files = dict(files or {})
+        self._names = {os.path.realpath(file): name for name, file in self._files.items()}
         self._projects: dict[str, Project] = {}
         self._rules = {root: [rule for rule in registry if selected(one, rule)] for root, one in self.settings.items()}
 
@@ -228,8 +232,12 @@ class Session:
         """One phase of one batch of files."""
         if task.root not in self._projects:
             self._projects[task.root] = _predict().Project(Path(task.root), self._load)
-        units = [self._load(Path(path)) for path in task.paths]
-        return self.batch(task.phase, task.root, self._projects[task.root], units, task.entered)
+        project = self._projects[task.root]
+        units = [self._load(self._files[path]) for path in task.paths]
+        for unit in units:
+            if "\N{REPLACEMENT CHARACTER}" in unit.path:
+                project.overlay(unit)  # the name that is shown is not that of the file
+        return self.batch(task.phase, task.root, project, units, task.entered)
 
     def _load(self, file: Path) -> SourceUnit:
         path = self._names.get(os.path.realpath(file)) or shown(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -230,6 +231,14 @@ def test_link_is_checked_under_its_own_name() -> None:
     Path("elsewhere/real.py").write_text("fault\n")
     Path("link.py").symlink_to("elsewhere/real.py")
     assert lines(check("link.py")) == ["link.py:1 TST101"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_file_whose_name_cannot_be_printed_is_checked() -> None:
+    """A name that is no UTF-8 is shown with a replacement character, and its file is checked like any other."""
+    odd = Path(os.fsdecode(b"odd\xff.py"))
+    odd.write_text("fault\n")
+    assert lines(check(odd)) == ["odd\ufffd.py:1 TST101"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the fake interpreter reaches workers by fork")
