@@ -249,9 +249,9 @@ class Session:
         self, phase: str, root: str, project: Project, units: Sequence[SourceUnit], entered: frozenset[Any] = frozenset()
     ) -> Batch:
         """Interpret units (phase `programs`, `functions` or, for both, `analyse`), ask the rules, locate what they say."""
-        settings = self.settings[root]
         from mllint_bio import judge
 
+        settings = self.settings[root]
         batch = Batch(size=len(units))
         for unit in units:
             batch.note(unit)

@@ -96,14 +96,17 @@ def places(sites: Iterable[Site], unit_of: Callable[[str], SourceUnit], spans: S
     for path, wanted in sorted(by_path.items()):
         unit = unit_of(path)
         nodes = [site for site in wanted.values() if site.node >= 0]
-        offsets = spans(unit, nodes) if nodes else {}
+        try:
+            offsets = spans(unit, nodes) if nodes else {}
+        except (RecursionError, MemoryError):  # rendering a statement may need more stack than there is; the finding still counts
+            offsets = {}
         for site in wanted.values():
-            found[site] = place(unit, *(offsets[site] if site.node >= 0 else _line(unit, site)))
+            found[site] = place(unit, *(offsets.get(site) or _line(unit, site)))
     return found
 
 
 def _line(unit: SourceUnit, site: Site) -> tuple[int, int]:
-    """The line of a site that has no syntax node (an observed event, or a whole file)."""
+    """The line of a site whose span is not known: an observed event, a whole file."""
     start = unit.offset_of_bytes(max(site.line, 1), 0)
     return start, start + len(unit.line(start))
 
