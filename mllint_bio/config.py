@@ -13,12 +13,10 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from mllint_bio.findings import Severity
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+from mllint_bio.patterns import Patterns
 
 CONFIG_FILES = (".mllint-bio.toml", "mllint-bio.toml", "pyproject.toml")
 DEFAULT_EXCLUDE = (
@@ -240,15 +238,13 @@ class Settings:
         except ValueError:  # outside the folder that the patterns speak of
             return False
         return any(
-            spec.match_file(relative) and any(_specificity(s, rule, variant) is not None for s in selectors)
-            for spec, selectors in self._file_patterns
+            patterns.covers(relative) and any(_specificity(s, rule, variant) is not None for s in selectors)
+            for patterns, selectors in self._file_patterns
         )
 
     @cached_property
-    def _file_patterns(self) -> list[tuple[GitIgnoreSpec, tuple[str, ...]]]:
-        from pathspec import GitIgnoreSpec
-
-        return [(GitIgnoreSpec.from_lines([pattern]), rules) for pattern, rules in self.per_file_ignores.items()]
+    def _file_patterns(self) -> list[tuple[Patterns, tuple[str, ...]]]:
+        return [(Patterns([pattern]), rules) for pattern, rules in self.per_file_ignores.items()]
 
 
 def selected(settings: Settings, rule: Selectable, variant: str | None = None) -> bool:

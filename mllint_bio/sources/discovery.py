@@ -13,15 +13,13 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from fnmatch import translate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from mllint_bio.patterns import Patterns
 from mllint_bio.sources.unit import Problem
 
 if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
-
     from mllint_bio.config import Settings
 
 SUFFIXES = (".py", ".ipynb")
@@ -80,15 +78,18 @@ class _Walk:
             self._problem(path, "is neither a Python file (.py) nor a notebook (.ipynb)", "not-python")
 
     def _is_excluded(self, real: str, is_directory: bool) -> bool:
-        """Whether the walk would not have come here: by a pattern or an ignore file on the way from the settings' root."""
-        head, name = os.path.split(real)
-        if self._excluded(name, real):
-            return True
-        while head.startswith(self._excluded.root + os.sep):
-            if self._excluded(os.path.basename(head), head):
+        """Whether the walk would not have come here: something on the way from the settings' root, or from git's, is hidden."""
+        path, git = real, self._git
+        while path != os.path.dirname(path):
+            head, name = os.path.split(path)
+            below_root = path == real or head.startswith(self._excluded.root)
+            if below_root and self._excluded(name, path, is_directory):
                 return True
-            head = os.path.dirname(head)
-        return self._git and _ignored(_ancestors(os.path.dirname(real)), real, is_directory)
+            git = git and not os.path.exists(os.path.join(path, ".git"))
+            if git and _ignored(_ancestors(head), path, is_directory):
+                return True
+            path, is_directory = head, True
+        return False
 
     def _directory(self, top: str, real_top: str) -> None:
         ignores = _ancestors(os.path.dirname(real_top)) if self._git else None
@@ -111,7 +112,7 @@ class _Walk:
                 self._file(prefix + name, name, real, is_link, ignores)
             for name in sorted(directories, reverse=True):  # a stack: the first one is pushed last
                 inside = os.path.join(real, name)
-                if not self._excluded(name, inside) and not _ignored(ignores, inside, True):
+                if not self._excluded(name, inside, True) and not _ignored(ignores, inside, True):
                     stack.append((f"{prefix}{name}{os.sep}", inside, ignores))
 
     @staticmethod
@@ -135,7 +136,7 @@ class _Walk:
 
     def _file(self, shown: str, name: str, directory: str, is_link: bool, ignores: _Ignores) -> None:
         inside = os.path.join(directory, name)
-        if self._excluded(name, inside) or _ignored(ignores, inside, False):
+        if self._excluded(name, inside, False) or _ignored(ignores, inside, False):
             return
         if is_link:
             if os.path.isdir(shown):
@@ -150,30 +151,29 @@ class _Walk:
 
 
 class _Excluded:
-    """Exclude patterns: plain names and globs without a slash match any name on the way, others a path below the root."""
+    """Exclude patterns, relative to the root of the settings; those without a slash hold everywhere."""
 
     def __init__(self, patterns: Iterable[str], root: str) -> None:
         self.root = os.path.realpath(root)
         plain = [p.rstrip("/") for p in patterns]
-        self._names = frozenset(p for p in plain if not re.search(r"[/*?\[]", p))
-        globs = [translate(p) for p in plain if "/" not in p and p not in self._names]
-        self._globs = re.compile("|".join(globs)) if globs else None
-        self._paths = _spec([p for p in plain if "/" in p])
+        self._names = frozenset(
+            p for p in plain if not re.search(r"[/*?\[\\!]", p)
+        )  # nearly all: one look-up instead of a search
+        self._patterns = Patterns(p for p in plain if p not in self._names)
 
-    def __call__(self, name: str, real: str) -> bool:
-        if name in self._names or (self._globs is not None and self._globs.match(name)):
+    def __call__(self, name: str, real: str, is_directory: bool) -> bool:
+        if name in self._names:
             return True
-        if self._paths is None or not real.startswith(self.root + os.sep):
-            return False
-        return self._paths.match_file(real[len(self.root) + 1 :].replace(os.sep, "/"))
+        inside = real.startswith(self.root + os.sep)
+        path = real[len(self.root) + 1 :].replace(os.sep, "/") if inside else name
+        return bool(self._patterns.verdict(path, is_directory))
 
 
-@dataclass(frozen=True, slots=True)
-class _Ignore:
+class _Ignore(NamedTuple):
     """The patterns of one ignore file, relative to its directory."""
 
     directory: str
-    spec: GitIgnoreSpec
+    patterns: Patterns
 
 
 _Ignores = tuple[_Ignore, ...] | None  # from the top down; None outside a git work tree, where ignore files mean nothing
@@ -183,7 +183,7 @@ def _ignored(ignores: _Ignores, real: str, is_directory: bool) -> bool:
     """Git's answer: the last pattern of the deepest file that says anything about this path decides."""
     for ignore in reversed(ignores or ()):
         path = real[len(ignore.directory.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
-        verdict = ignore.spec.check_file(path + "/" if is_directory else path).include
+        verdict = ignore.patterns.verdict(path, is_directory)
         if verdict is not None:
             return verdict
     return False
@@ -215,35 +215,12 @@ def _extend(ignores: _Ignores, directory: str, names: set[str]) -> _Ignores:
     for file in files:
         try:
             with open(file, encoding="utf-8", errors="replace") as lines:
-                spec = _spec(lines.read().splitlines())
+                patterns = Patterns(lines)
         except OSError:  # absent, or a folder of that name; git reads on as well
             continue
-        if spec is not None and ignores is not None:
-            ignores += (_Ignore(directory, spec),)
+        if ignores is not None and patterns:
+            ignores += (_Ignore(directory, patterns),)
     return ignores
-
-
-def _spec(patterns: Sequence[str]) -> GitIgnoreSpec | None:
-    """Patterns in git's syntax, without those that are not valid (git passes over them); None if there are none."""
-    patterns = [p for p in patterns if p.strip() and not p.startswith("#")]
-    if not patterns:
-        return None
-    from pathspec import GitIgnoreSpec
-
-    try:
-        return GitIgnoreSpec.from_lines(patterns)
-    except ValueError:
-        return GitIgnoreSpec.from_lines([p for p in patterns if _valid(p)])
-
-
-def _valid(pattern: str) -> bool:
-    from pathspec import GitIgnoreSpec
-
-    try:
-        GitIgnoreSpec.from_lines([pattern])
-    except ValueError:
-        return False
-    return True
 
 
 def _python_script(path: str) -> bool:

@@ -219,7 +219,7 @@ def _dedented(source: str, removed: dict[int, str]) -> str:
     indent = first[: len(first) - len(first.lstrip(" \t"))]
     if indent:
         for index, line in enumerate(lines):
-            if line.startswith(indent):
+            if line.startswith(indent) and line.strip():  # not a blank line: two line breaks could become one
                 removed[index] = removed.get(index, "") + indent
                 lines[index] = line[len(indent) :]
     return "".join(lines)
@@ -280,14 +280,18 @@ def _line_end(source: str, start: int, *, continued: bool = False) -> int:
 def _as_pass(magic: str) -> str:
     """A statement without effect, as long as the magic and with its indentation; one character is the shortest magic."""
     code = magic.lstrip(" \t")
-    statement = "pass" if _NOT_BREAK.match(code, 3) else "0"
+    statement = "pass" if len(_first_line(code)) >= len("pass") else "0"
     return magic[: len(magic) - len(code)] + statement + _blank(code[len(statement) :])
 
 
 def _as_name(magic: str) -> str:
     """A name that nothing defines, so that the value is unknown: `None` would be a claim about it."""
-    first = LINE_BREAK.split(magic, maxsplit=1)[0]
-    return "_" * len(first) + _blank(magic[len(first) :])
+    width = len(_first_line(magic))
+    return "_" * width + _blank(magic[width:])
+
+
+def _first_line(text: str) -> str:
+    return LINE_BREAK.split(text, maxsplit=1)[0]
 
 
 def _blank(text: str) -> str:

@@ -113,6 +113,14 @@ def test_gitignore() -> None:
     assert "out/x.py" in found(respect_gitignore=False)
 
 
+def test_negated_directory_pattern() -> None:
+    """`!*/` takes back directories and not the files in them."""
+    make(".git/HEAD", "out/a/x.py", "out/a/y.ipynb")
+    write(".gitignore", "*.py\n")
+    write("out/.gitignore", "!*/\n")
+    assert found() == ["out/a/y.ipynb"]
+
+
 def test_gitignore_outside_a_work_tree() -> None:
     """Outside a git work tree an ignore file means nothing."""
     make("x.py")

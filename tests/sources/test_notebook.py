@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mllint_bio.sources import Position, SourceUnit, load_text
@@ -127,6 +127,8 @@ def test_columns_of_cut_prefixes() -> None:
 
 
 @given(st.text(alphabet=st.sampled_from("ab1 =!%?\\\n\r\f\t()[]'\"#:.,é\0\ud800pis-"), max_size=40))
+@example("?\\\r1")
+@example("\r\t\n\t1")
 def test_masking_keeps_lengths(source: str) -> None:
     """No cell raises; text and display keep length, line breaks and the statements of the neighbours."""
     unit = read("before = 1", source, "after = 2")
