@@ -59,7 +59,8 @@ class AugmentationBeforeSplit(Rule):
                 split = split_of(trace, score.data.rows)
                 if split is not None and split.grouped:
                     continue
-                if score.data.rows.subset(resample.result) and made_on_both_sides(trace, resample, score):
+                shared = score.id > resample.id and score.data.rows.overlap(resample.result)
+                if shared and made_on_both_sides(trace, resample, score):
                     told.add(resample.at)
                     yield self.finding(
                         resample,

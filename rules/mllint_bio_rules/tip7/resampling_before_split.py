@@ -64,7 +64,7 @@ class ResamplingBeforeSplit(Rule):
             if variant is None or resample.at in told:
                 continue
             for score in trace.held_out_scores:
-                if score.id < resample.id or not score.data.rows.subset(resample.result):
+                if score.id < resample.id or not score.data.rows.overlap(resample.result):
                     continue
                 both = made_on_both_sides(trace, resample, score)
                 if not both and resample.lineage == "bootstrap":
