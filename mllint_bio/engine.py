@@ -99,16 +99,21 @@ def check(
         pool = stack.enter_context(Workers(jobs, _work, _died, _adopt, (session,))) if parallel else None
         for phase in ("programs", "functions"):
             tasks = [
-                Task(phase, root, tuple(paths[i : i + size]), entered)
+                Task(phase, root, tuple(paths), entered)
                 for root in settings
-                for paths in [[path for path, own in root_of.items() if own == root]]
-                for i in range(0, len(paths), size)
+                for paths in _portions([path for path, own in root_of.items() if own == root], size)
             ]
             for batch in pool.run(tasks) if pool else map(session.run, tasks):
                 batches.append(batch)
                 progress(batch.size)
             entered = entered.union(*(batch.entered for batch in batches))
     return assemble(batches, root_of, session.units, registry, settings)
+
+
+def _portions(paths: Sequence[str], size: int) -> list[Sequence[str]]:
+    """Portions of about equal length, at most `size`; never a single file beside others, which would be read with its drivers."""
+    count = -(-len(paths) // size)
+    return [paths[len(paths) * n // count : len(paths) * (n + 1) // count] for n in range(count)]
 
 
 def traces(unit: SourceUnit, project: Project, settings: Settings) -> tuple[list[Trace], Callable[[Iterable[Site]], Places]]:
@@ -288,14 +293,16 @@ class Session:
                     return [predict.functions(project, units, entered, options)]
                 return [getattr(predict, phase)(project, units, options)]
         except (Exception, OutOfTime) as error:
-            if len(units) > 1:
-                return [a for unit in units for a in self._interpret(phase, root, project, [unit], entered, batch)]
-            if self._verbose:
-                traceback.print_exc(file=sys.stderr)
-            timeout = isinstance(error, OutOfTime)
-            reason = f"took more than {limit(1):.0f} s" if timeout else f"failed ({type(error).__name__}: {error})"
-            batch.fail(units[0].path, f"not checked: the analysis {reason}", "timeout" if timeout else "crash")
-            return []
+            failure = error
+        if len(units) > 1:
+            return [a for unit in units for a in self._interpret(phase, root, project, [unit], entered, batch)]
+        if self._verbose:
+            traceback.print_exception(failure, file=sys.stderr)
+        if isinstance(failure, OutOfTime):
+            batch.fail(units[0].path, f"not checked: the analysis took more than {limit(1):.0f} s", "timeout")
+        else:
+            batch.fail(units[0].path, f"not checked: the analysis failed ({type(failure).__name__}: {failure})", "crash")
+        return []
 
 
 _session: Session | None = None  # of this worker process
