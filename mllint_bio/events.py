@@ -335,12 +335,14 @@ class Backward(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Event):
-    """An optimizer changes the parameters of the modules it holds. rows: what the last backward saw."""
+    """An optimizer changes the parameters of the modules it holds. data: what the last backward saw;
+    managed: the optimizer or a library does the rest (closures, automatic optimisation); modes: train, eval or unknown of each module."""
 
     subject: Subject
     modules: tuple[Subject, ...]
     data: Data
     managed: bool = False
+    modes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,10 +77,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Contiguous rows from `lo` (included) to `hi` (excluded); None is the end of the table."""
+    """Contiguous rows from `lo` (included) to `hi` (excluded) in some order of the rows; None is the end of the table."""
 
     lo: Bound | None
     hi: Bound | None
+    order: Hashable = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,21 @@ class Selection:
 
     key: Hashable
     positive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Equals:
+    """Key of a selection by `column == constant`; two constants of one column select disjoint rows."""
+
+    column: Hashable
+    constant: Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Key of a selection of the rows that are not in `rows` (`df.drop(train.index)`, `setdiff1d`)."""
+
+    rows: Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +135,9 @@ class Rows:
         """The k-th part of a split of these rows."""
         return self._step(Part(split, index, count, random, fold))
 
-    def slice(self, lo: Bound | None, hi: Bound | None) -> Rows:
-        """Contiguous rows; the whole table when both bounds are absent."""
-        return self if lo is None and hi is None else self._step(Slice(lo, hi))
+    def slice(self, lo: Bound | None, hi: Bound | None, order: Hashable = None) -> Rows:
+        """Contiguous rows; the whole table when both bounds are absent. `order` identifies a random order (None: as stored)."""
+        return self if lo is None and hi is None else self._step(Slice(lo, hi, order))
 
     def select(self, key: Hashable, positive: bool = True) -> Rows:
         """Rows for which a predicate holds, or (`positive=False`) does not."""
@@ -130,6 +146,26 @@ class Rows:
     def some(self, key: Hashable, *, random: bool = False) -> Rows:
         """An unknown subset of these rows."""
         return self._step(Subset(key, random))
+
+    def without(self, rows: Rows) -> Rows:
+        """The rows of this table that are not in `rows`: the other part of a two-part split, else a complement."""
+        last = rows.steps()[-1] if rows.steps() else None
+        if isinstance(last, Part) and last.count == 2 and rows == self._step(last):
+            return self.part(last.split, 1 - last.index, 2, random=last.random, fold=last.fold)
+        if isinstance(last, Selection) and rows == self._step(last):
+            return self.select(last.key, not last.positive)
+        return self.select(Outside(rows))
+
+    def moved(self, base: Rows, onto: Rows) -> Rows:
+        """The same steps taken from another table: rows chosen by an index of `base`, applied to `onto`."""
+        mine, start = self.steps(), base.steps()
+        if self == onto or (onto.steps() and mine[: len(onto.steps())] == onto.steps()):
+            return self
+        if not mine or mine[: len(start)] != start:
+            return UNKNOWN_ROWS
+        for step in mine[len(start) :]:
+            onto = onto._step(step)
+        return onto
 
     def derived(self, key: Hashable, how: str) -> Rows:
         """New rows made from these (copies, synthetic neighbours, augmented variants, windows)."""
@@ -240,8 +276,10 @@ class _Path(Rows):
 
     def overlap(self, other: Rows) -> Answer:
         if not isinstance(other, _Path):
-            return other.overlap(self) if isinstance(other, _Union) else UNKNOWN
+            return other.overlap(self) if isinstance(other, (_Union, _Either)) else UNKNOWN
         mine, theirs = self._steps, other._steps
+        if _outside(mine, other) or _outside(theirs, self):
+            return NO
         shared = _shared(mine, theirs)
         if shared == 0:
             return NO  # two load events: assumed to be different samples; rules call this declared, not proven
@@ -253,6 +291,8 @@ class _Path(Rows):
         if isinstance(other, _Union):
             answers = [self.subset(part) for part in other.parts]
             return YES if YES in answers else NO if all(a is NO for a in answers) else UNKNOWN
+        if isinstance(other, _Either):
+            return _unanimous(self.subset(option) for option in other.options)
         if not isinstance(other, _Path):
             return UNKNOWN
         mine, theirs = self._steps, other._steps
@@ -328,6 +368,43 @@ class _Union(Rows):
 
 
 @dataclass(frozen=True)
+class _Either(Rows):
+    """One of several sets, decided by the arm that a branch takes; an answer must hold in every arm."""
+
+    branch: Hashable
+    options: tuple[Rows, ...]
+
+    def _step(self, step: Step) -> Rows:
+        return either(self.branch, tuple(option._step(step) for option in self.options))
+
+    def _pairs(self, other: Rows) -> list[tuple[Rows, Rows]]:
+        if isinstance(other, _Either) and other.branch == self.branch and len(other.options) == len(self.options):
+            return list(zip(self.options, other.options, strict=True))  # the same arm for both
+        return [(option, other) for option in self.options]
+
+    def overlap(self, other: Rows) -> Answer:
+        return _unanimous(a.overlap(b) for a, b in self._pairs(other))
+
+    def subset(self, other: Rows) -> Answer:
+        return _unanimous(a.subset(b) for a, b in self._pairs(other))
+
+    def moved(self, base: Rows, onto: Rows) -> Rows:
+        return either(self.branch, tuple(option.moved(base, onto) for option in self.options))
+
+    @property
+    def label(self) -> str:
+        return next((option.label for option in self.options if option.label), "")
+
+    def __repr__(self) -> str:
+        return "{" + " or ".join(map(repr, self.options)) + "}"
+
+
+def _unanimous(answers: Iterable[Answer]) -> Answer:
+    found = set(answers)
+    return found.pop() if len(found) == 1 else UNKNOWN
+
+
+@dataclass(frozen=True)
 class _Tokens(Rows):
     """Rows that a real run identified, by content hash."""
 
@@ -391,6 +468,17 @@ def union(parts: Iterable[Rows]) -> Rows:
     return flat.pop() if len(flat) == 1 else _Union(frozenset(flat))
 
 
+def either(branch: Hashable, options: tuple[Rows, ...]) -> Rows:
+    """Rows that depend on the arm taken at `branch`; sets joined at one branch are compared arm by arm."""
+    if not all(option.known for option in options) or max(map(_nesting, options)) >= 3:
+        return UNKNOWN_ROWS
+    return options[0] if all(option == options[0] for option in options) else _Either(branch, options)
+
+
+def _nesting(rows: Rows) -> int:
+    return 1 + max(map(_nesting, rows.options)) if isinstance(rows, _Either) else 0
+
+
 def _siblings(rows: _Path) -> set[Rows]:
     """The sets that together with `rows` are its parent; impossible to satisfy when they are not known."""
     step, parent = rows.step, rows.parent
@@ -400,7 +488,7 @@ def _siblings(rows: _Path) -> set[Rows]:
         return {parent.select(step.key, True), parent.select(step.key, False)}
     if parent is not None and isinstance(step, Slice) and (step.lo is None) != (step.hi is None):
         bound = step.lo or step.hi
-        return {parent.slice(None, bound), parent.slice(bound, None)}
+        return {parent.slice(None, bound, step.order), parent.slice(bound, None, step.order)}
     return {UNKNOWN_ROWS}
 
 
@@ -417,14 +505,27 @@ def _diverge(a: Step, b: Step) -> Answer:
     """Whether two different first steps from one parent lead to common rows."""
     if isinstance(a, Part) and isinstance(b, Part):
         return NO if a.split == b.split else UNKNOWN
-    if isinstance(a, Selection) and isinstance(b, Selection) and a.key == b.key:
-        return NO
+    if isinstance(a, Selection) and isinstance(b, Selection):
+        if a.key == b.key:
+            return NO  # complementary, or they would be the same step
+        if a.positive and b.positive and isinstance(a.key, Equals) and isinstance(b.key, Equals) and a.key.column == b.key.column:
+            return NO  # one column equals two different constants
+        return UNKNOWN
     if isinstance(a, Slice) and isinstance(b, Slice):
         return _slices(a, b)
     return UNKNOWN
 
 
+def _outside(steps: tuple[Step, ...], other: Rows) -> bool:
+    """Whether these steps exclude the rows of `other` by name."""
+    return any(
+        isinstance(s, Selection) and isinstance(s.key, Outside) and s.positive and other.subset(s.key.rows) is YES for s in steps
+    )
+
+
 def _slices(a: Slice, b: Slice) -> Answer:
+    if a.order != b.order:
+        return UNKNOWN
     for first, second in ((a, b), (b, a)):
         if first.hi is not None and second.lo is not None and first.hi.at_most(second.lo):
             return NO

@@ -1,0 +1,278 @@
+"""The static interpreter: predicted traces of programs, without running them.
+
+`programs` interprets the scripts and notebooks among the given units (and, for a module, the scripts that drive it), `functions` what
+nothing called: functions, and methods of classes that nothing built. `analyse` does both. `spans` turns the sites of events and
+findings into offsets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mllint_bio.events import Site, Subject
+from mllint_bio.predict import ir
+from mllint_bio.predict import spans as _spans
+from mllint_bio.predict.interpreter import Call, Frame, OutOfBudget, Run
+from mllint_bio.predict.project import Module, Project, imports_catalogued
+from mllint_bio.predict.values import Array, Func, Klass, Obj, Value
+from mllint_bio.rows import source
+from mllint_bio.sources import Problem, SourceUnit
+from mllint_bio.trace import Trace
+
+__all__ = ["Analysis", "Project", "analyse", "functions", "programs", "spans"]
+
+# What a function must mention to be worth a trace of its own.
+_INTERESTING = re.compile(
+    r"\.fit|fit_transform|backward\(|train_test_split|KFold|ShuffleSplit|cross_val|_score\b|roc_curve|\.step\(|Loss\(|criterion|\.compile\(|"
+    r"EarlyStopping|ModelCheckpoint|create_study|cudnn|SearchCV|\.sample\(|resample|default_rng|random_split|\.predict|evaluate|\.eval\(|DataLoader"
+)
+_TESTS = re.compile(r"(^|/)(tests?|testing|docs?|conftest\.py|test_[^/]*\.py|[^/]*_test\.py)(/|$)")
+
+
+@dataclass
+class Analysis:
+    """Traces of some entry points, what could not be read, and which functions and other files were entered on the way."""
+
+    traces: list[Trace] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    entered: frozenset[tuple[str, int, int]] = frozenset()
+    visited: frozenset[str] = frozenset()
+
+
+def analyse(project: Project, units: Sequence[SourceUnit], options: Mapping[str, object] | None = None) -> Analysis:
+    """Traces of all entry points of these units."""
+    first = programs(project, units, options)
+    second = functions(project, units, first.entered, options)
+    return Analysis(
+        first.traces + second.traces,
+        list(dict.fromkeys(first.problems + second.problems)),
+        first.entered | second.entered,
+        first.visited | second.visited,
+    )
+
+
+def programs(project: Project, units: Sequence[SourceUnit], options: Mapping[str, object] | None = None) -> Analysis:
+    """Traces of scripts and notebooks among the units; for a module that is no program, of the scripts that drive it."""
+    gathered = _Gathering(project, dict(options or {}))
+    done: set[Path] = set()
+    for unit in units:
+        module = gathered.module(unit)
+        if module is None:
+            continue
+        if _is_program(module):
+            gathered.program(module, done)
+        elif len(units) == 1:
+            for driver in project.drivers(module):
+                gathered.program(driver, done)
+    return gathered.analysis()
+
+
+def functions(
+    project: Project,
+    units: Sequence[SourceUnit],
+    entered: Iterable[tuple[str, int, int]],
+    options: Mapping[str, object] | None = None,
+) -> Analysis:
+    """Traces of functions and methods that nothing entered, with parameters of unknown role."""
+    gathered = _Gathering(project, dict(options or {}))
+    gathered.entered |= set(entered)
+    for unit in units:
+        module = gathered.module(unit)
+        if module is not None:
+            gathered.uncalled(module)
+    return gathered.analysis()
+
+
+def spans(unit: SourceUnit, sites: Iterable[Site]) -> dict[Site, tuple[int, int]]:
+    """Offsets [start, end) in the unit's text of sites of this unit."""
+    from mllint_bio.predict.skeleton import read
+
+    return _spans.spans(read(unit), sites)
+
+
+def _is_program(module: Module) -> bool:
+    """A notebook, a module with a main guard, or one whose top level does more than define."""
+    skeleton = module.skeleton
+    return bool(skeleton.chunks) and (module.unit.kind == "notebook" or skeleton.has_main or skeleton.top_level_calls)
+
+
+class _Gathering:
+    """Runs entry points of one project and collects what they give."""
+
+    def __init__(self, project: Project, options: dict[str, object]) -> None:
+        self.project, self.options = project, options
+        self.traces: list[Trace] = []
+        self.problems: list[Problem] = []
+        self.entered: set[tuple[str, int, int]] = set()
+        self.visited: set[str] = set()
+
+    def analysis(self) -> Analysis:
+        """What was gathered."""
+        return Analysis(self.traces, list(dict.fromkeys(self.problems)), frozenset(self.entered), frozenset(self.visited))
+
+    def module(self, unit: SourceUnit) -> Module | None:
+        """The module of a unit that needs interpretation; None for one that no catalogued library reaches."""
+        module = self.project.overlay(unit) if unit.path.startswith("<") else self.project.adopt(unit)
+        if unit.skipped:
+            return None
+        if not imports_catalogued(unit.text.encode("utf-8", "replace")) and not self._reaches_catalog(module):
+            self.problems.extend(_syntax_only(module))
+            return None
+        self.problems.extend(module.skeleton.problems)
+        return module
+
+    def _reaches_catalog(self, module: Module) -> bool:
+        """Whether a project module that this one imports uses a catalogued library (a driver script)."""
+        if "import" not in module.unit.text:
+            return False
+        for dotted in module.skeleton.imports:
+            level = len(dotted) - len(dotted.lstrip("."))
+            found = self.project.resolve(dotted.lstrip("."), level, module)
+            if found is not None and imports_catalogued(self.project.module(found).unit.text.encode("utf-8", "replace")):
+                return True
+        return False
+
+    # -- programs ------------------------------------------------------------------------------------------------
+
+    def program(self, module: Module, done: set[Path]) -> None:
+        """Interpret a module as a program."""
+        if module.path in done:
+            return
+        done.add(module.path)
+        run = Run(self.project)
+        run.main = module
+        try:
+            run.run_module(module)
+            run.finish_main()
+        except (OutOfBudget, RecursionError):
+            run.exhausted = True
+        entry = "notebook" if module.unit.kind == "notebook" else "script"
+        self._keep(run, module, entry, "")
+
+    def _keep(self, run: Run, module: Module, entry: str, name: str) -> None:
+        self.entered |= run.entered
+        for path in run.visited:
+            other = self.project.module(path)
+            self.visited.add(other.unit.path)
+            self.problems.extend(other.skeleton.problems)
+        if not run.events:
+            return
+        self.traces.append(
+            Trace(
+                events=run.events,
+                entry=entry,
+                path=module.unit.path,
+                name=name,
+                resolved=not run.exhausted,
+                test_or_docs=bool(
+                    _TESTS.search(
+                        module.path.relative_to(self.project.root).as_posix()
+                        if self.project.root in module.path.parents
+                        else module.path.name
+                    )
+                ),
+                imports=frozenset(run.imports),
+                options=self.options,
+            )
+        )
+
+    # -- what nothing calls --------------------------------------------------------------------------------------
+
+    def uncalled(self, module: Module) -> None:
+        """Interpret functions and classes of a module that no program entered."""
+        skeleton = module.skeleton
+        for chunk in skeleton.chunks:
+            if not chunk.name or not _INTERESTING.search(chunk.text):
+                continue
+            for statement in skeleton.lowered(chunk):
+                if isinstance(statement, ir.FunctionDef) and not self._was_entered(module, statement):
+                    self._function(module, statement.name)
+                elif isinstance(statement, ir.ClassDef):
+                    self._methods(module, statement)
+
+    def _was_entered(self, module: Module, node: ir.FunctionDef) -> bool:
+        return (str(module.path), node.st, node.id) in self.entered
+
+    def _function(self, module: Module, name: str) -> None:
+        run = Run(self.project)
+        try:
+            func = run.member(module, name)
+            if isinstance(func, Func):
+                _invoke(run, func, None)
+        except (OutOfBudget, RecursionError):
+            run.exhausted = True
+        self._keep(run, module, "function", name)
+
+    def _methods(self, module: Module, node: ir.ClassDef) -> None:
+        methods = [
+            s
+            for s in node.body
+            if isinstance(s, ir.FunctionDef) and not s.name.startswith("__") and not self._was_entered(module, s)
+        ]
+        constructor = next((s for s in node.body if isinstance(s, ir.FunctionDef) and s.name == "__init__"), None)
+        if constructor is not None and self._was_entered(module, constructor) and not methods:
+            return
+        for method in methods[:40]:
+            run = Run(self.project)
+            try:
+                klass = run.member(module, node.name)
+                if not isinstance(klass, Klass):
+                    return
+                receiver = _instance(run, klass)
+                found = klass.lookup(method.name)
+                member = run.force(found[1], found[0].members, method.name) if found else None
+                if isinstance(member, Func) and (str(module.path), method.st, method.id) not in run.entered:
+                    _invoke(run, member, None if "staticmethod" in member.wrappers else receiver)
+            except (OutOfBudget, RecursionError):
+                run.exhausted = True
+            self._keep(run, module, "function", f"{node.name}.{method.name}")
+
+
+def _syntax_only(module: Module) -> list[Problem]:
+    """Syntax errors of a file that is not interpreted."""
+    return module.skeleton.problems
+
+
+def _parameters(run: Run, func: Func, skip: int) -> Call:
+    """Arguments of unknown role: each parameter is a source of its own, named as the program names it."""
+    env: dict[str, Value] = {}
+    for param in func.node.params.items[skip:]:
+        if param.kind in ("*", "**") or param.default is not None:
+            continue
+        env[param.name] = Array(
+            kind="param", name=param.name, rows=source((run.frames[-1].module.unit.path, func.name, param.name), param.name)
+        )
+    return Call(func.node, [], env)  # type: ignore[arg-type]
+
+
+def _enter(run: Run, module: Module) -> None:
+    env = run.run_module(module)
+    run.frames.append(Frame(module, env, env))
+
+
+def _invoke(run: Run, func: Func, receiver: Value | None) -> None:
+    _enter(run, func.module)
+    try:
+        result = run.inline(func, _parameters(run, func, 0 if receiver is None else 1), receiver)
+        run.report(func.node, [result], "return")
+    finally:
+        run.frames.pop()
+
+
+def _instance(run: Run, klass: Klass) -> Value:
+    _enter(run, klass.module)
+    try:
+        found = klass.lookup("__init__")
+        member = run.force(found[1], found[0].members, "__init__") if found else None
+        call = _parameters(run, member, 1) if isinstance(member, Func) else Call(klass.node, [], {})  # type: ignore[arg-type]
+        made = run.instantiate(klass, call)
+        if isinstance(made, Obj) and made.is_a("module"):
+            made.cells["#mode"] = "unknown"
+        return made
+    except (OutOfBudget, RecursionError):
+        return Obj(Subject(api=klass.name, role="object", at=Site(klass.module.unit.path, klass.node.st, klass.node.id)), klass)
+    finally:
+        run.frames.pop()

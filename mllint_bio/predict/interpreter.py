@@ -1,0 +1,1440 @@
+"""The static interpreter: runs a program on abstract values and writes down the events that it would cause.
+
+One `Run` makes one trace. Statements are executed in order, as a person runs them: branches are joined, loops run twice (the second
+pass meets the state that the first left behind), project functions and methods are inlined within bounds, project imports are
+followed. What a library call means is not decided here but in `mllint_bio.predict.library`, from the catalog.
+
+All mutable state of abstract objects changes through `Run.write`, which keeps a journal: an arm of a branch is executed on the real
+objects, its changes are taken back, and the arms are joined.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mllint_bio.catalog import lookup
+from mllint_bio.events import Event, Loop, LoopKind, Report, Select, Site, Subject, Unresolved
+from mllint_bio.predict import ir
+from mllint_bio.predict.project import Module, Project
+from mllint_bio.predict.values import (
+    NONE,
+    UNKNOWN,
+    Array,
+    Bound_,
+    Choice,
+    Const,
+    Dict,
+    Ext,
+    Func,
+    Heap,
+    Klass,
+    Mod,
+    Obj,
+    Partial,
+    Seq,
+    Value,
+    join,
+    join_all,
+    options,
+    role_of_name,
+)
+from mllint_bio.rows import UNKNOWN_ROWS, Rows, either, source
+
+E = TypeVar("E", bound=Event)
+
+MAX_DEPTH = 14
+MAX_CALLS_PER_FUNCTION = 48
+MAX_STEPS = 600_000
+MAX_MODULES = 80
+UNROLL = 8
+_MISSING = object()
+
+
+class Flow(Enum):
+    """How a block ended."""
+
+    NEXT = 0
+    RETURN = 1
+    RAISE = 2
+    BREAK = 3
+    CONTINUE = 4
+
+
+class OutOfBudget(Exception):
+    """The run took more steps than it may; what was seen until then counts."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lazy(Value):
+    """A name imported from a project module that has not been executed yet."""
+
+    module: Module
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Super(Value):
+    """`super()` inside a method."""
+
+    klass: Klass
+    receiver: Value
+
+
+@dataclass(eq=False)
+class Frame:
+    """One scope in execution."""
+
+    module: Module
+    env: dict[str, Value]
+    top: dict[str, Value]
+    outer: tuple[dict[str, Value], ...] = ()
+    func: Func | None = None
+    klass: Klass | None = None
+    receiver: Value | None = None
+    returns: list[Value] = field(default_factory=list)
+    yields: list[Value] = field(default_factory=list)
+    shared: set[str] = field(default_factory=set)
+    exits: list[list[dict[str, Value]]] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Call:
+    """Arguments of one call. `open`: more may have come through `*args` or `**kwargs` of unknown content."""
+
+    node: ir.Expr
+    args: list[Value]
+    kwargs: dict[str, Value]
+    open: bool = False
+
+    def get(self, name: str, params: Sequence[str] = ()) -> Value | None:
+        """Argument for a parameter, by keyword or by its position in `params`; None when it is not given."""
+        if name in self.kwargs:
+            return self.kwargs[name]
+        if name in params:
+            position = list(params).index(name)
+            if position < len(self.args):
+                return self.args[position]
+        return None
+
+    def at(self, position: int) -> Value | None:
+        """Positional argument."""
+        return self.args[position] if position < len(self.args) else None
+
+    def everything(self) -> list[Value]:
+        """All arguments."""
+        return [*self.args, *self.kwargs.values()]
+
+
+class Run:
+    """One abstract run of one entry point. `events` is the trace so far."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.events: list[Event] = []
+        self.frames: list[Frame] = []
+        self.calls: tuple[Site, ...] = ()
+        self.loops: tuple[Loop, ...] = ()
+        self.branch: tuple[tuple[Site, int], ...] = ()
+        self.grad = True
+        self.inside_forward = 0
+        self.entered: set[tuple[str, int, int]] = set()
+        self.exhausted = False
+        self.imports: set[str] = set()
+        self.visited: set[Path] = set()
+        self.executed: dict[Path, dict[str, Value]] = {}
+        self.main: Module | None = None
+        self.repeated: dict[Any, str] = {}  # source of rows -> entity that has several of them
+        self.materialised: dict[int, tuple[Value, Obj]] = {}
+        self._journal: list[dict[tuple[Heap, str], Any]] = []
+        self._seen: dict[Any, int] = {}
+        self._stack: list[Func] = []
+        self._counts: dict[int, int] = {}
+        self._steps = 0
+        self._pass = 0
+        self._scored_tests: list[tuple[Value, ir.Expr]] = []
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    def site(self, node: ir.Node) -> Site:
+        """Place of a node in the module that is executing."""
+        return Site(self.frames[-1].module.unit.path, node.st, node.id)
+
+    def emit(self, event: type[E], node: ir.Node | Site, /, **fields: Any) -> int:
+        """Append an event and return its id; the same event of a further pass of a loop is not repeated."""
+        at = node if isinstance(node, Site) else self.site(node)
+        key = (event, at, self.calls, self.branch, tuple(fields.items()))
+        if self.loops or self.calls:
+            known = self._seen.get(key)
+            if known is not None:
+                return known
+        number = len(self.events)
+        self.events.append(event(id=number, at=at, calls=self.calls, loops=self.loops, branch=self.branch, **fields))
+        self._seen[key] = number
+        return number
+
+    def amend(self, number: int, **fields: Any) -> None:
+        """Complete an event with facts that were learnt later."""
+        self.events[number] = replace(self.events[number], **fields)
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    def write(self, heap: Heap, key: str, value: Any) -> None:
+        """Change a cell, remembering the old content for the branch being executed."""
+        if self._journal:
+            self._journal[-1].setdefault((heap, key), heap.cells.get(key, _MISSING))
+        heap.cells[key] = value
+
+    def _restore(self, log: dict[tuple[Heap, str], Any]) -> None:
+        for (heap, key), old in log.items():
+            if old is _MISSING:
+                heap.cells.pop(key, None)
+            else:
+                heap.cells[key] = old
+
+    def branches(self, where: ir.Node, arms: Sequence[Callable[[], Flow]]) -> Flow:
+        """Execute each arm from the same state and join what they leave behind."""
+        frame, site = self.frames[-1], self.site(where)
+        base, outer = frame.env, self.branch
+        results: list[tuple[dict[str, Value], dict[tuple[Heap, str], Any], Flow]] = []
+        for number, arm in enumerate(arms):
+            frame.env = dict(base) if frame.env is not frame.top else frame.env
+            undo_top = dict(base) if frame.env is frame.top else None
+            self.branch = (*outer, (site, number))
+            self._journal.append({})
+            try:
+                flow = arm()
+            finally:
+                log = self._journal.pop()
+                self.branch = outer
+            changed = {cell: cell[0].cells.get(cell[1], _MISSING) for cell in log}
+            self._restore(log)
+            if undo_top is not None:  # module scope: functions hold on to this very dict
+                results.append((dict(frame.env), changed, flow))
+                frame.env.clear()
+                frame.env.update(undo_top)
+            else:
+                results.append((frame.env, changed, flow))
+        survivors = [env for env, _, flow in results if flow is Flow.NEXT]
+        merged = self._merge_envs(base if frame.env is not frame.top else dict(frame.env), survivors, site)
+        if frame.top is base:
+            frame.env = base
+            frame.env.clear()
+            frame.env.update(merged)
+        else:
+            frame.env = merged
+        self._merge_cells([changed for _, changed, flow in results if flow is not Flow.RAISE], site)
+        if survivors:
+            return Flow.NEXT
+        flows = [flow for _, _, flow in results]
+        return next((f for f in (Flow.RETURN, Flow.CONTINUE, Flow.BREAK) if f in flows), Flow.RAISE)
+
+    @staticmethod
+    def _merge_envs(base: dict[str, Value], envs: list[dict[str, Value]], where: Any) -> dict[str, Value]:
+        if not envs:
+            return dict(base)
+        first, rest = envs[0], envs[1:]
+        merged = dict(first)
+        for env in rest:
+            for name, value in env.items():
+                known = merged.get(name)
+                if known is None:
+                    merged[name] = value
+                elif known is not value:
+                    merged[name] = join(known, value, where)
+        return merged
+
+    def _merge_cells(self, changes: list[dict[tuple[Heap, str], Any]], where: Any) -> None:
+        cells = dict.fromkeys(cell for change in changes for cell in change)
+        for heap, key in cells:
+            before = heap.cells.get(key, _MISSING)
+            after = [change.get((heap, key), before) for change in changes]
+            known = [value for value in after if value is not _MISSING]
+            if known:
+                self.write(heap, key, _join_cells(key, known, where))
+
+    # -- modules -------------------------------------------------------------------------------------------------
+
+    def run_module(self, module: Module) -> dict[str, Value]:
+        """Execute a module once; the names that it defines."""
+        known = self.executed.get(module.path)
+        if known is not None:
+            return known
+        env: dict[str, Value] = {
+            "__name__": Const("__main__" if module is self.main else module.name),
+            "__file__": Const(str(module.path)),
+        }
+        self.executed[module.path] = env
+        if len(self.executed) > MAX_MODULES:
+            return env
+        self.visited.add(module.path)
+        skeleton = module.skeleton
+        self.imports |= {name.lstrip(".").split(".", 1)[0] for name in skeleton.imports if not name.startswith(".")}
+        self.frames.append(Frame(module, env, env))
+        calls, loops, branch, journal = self.calls, self.loops, self.branch, self._journal
+        self._journal = []  # what a module does at import stays, whichever branch imported it
+        try:
+            for chunk in skeleton.chunks:
+                if chunk.name:
+                    env[chunk.name] = Deferred(module, chunk.number)
+                else:
+                    self.block(skeleton.lowered(chunk))
+        finally:
+            self.frames.pop()
+            self.calls, self.loops, self.branch, self._journal = calls, loops, branch, journal
+        return env
+
+    def _define(self, deferred: Deferred) -> Value:
+        """Execute the definition of a function or class when it is first needed."""
+        module = deferred.module
+        env = self.executed[module.path]
+        chunk = module.skeleton.chunks[deferred.chunk]
+        self.frames.append(Frame(module, env, env))
+        journal, self._journal = self._journal, []
+        try:
+            previous = env.get(chunk.name)
+            self.block(module.skeleton.lowered(chunk))
+            value = env.get(chunk.name, UNKNOWN)
+            if value is deferred:
+                value = UNKNOWN
+            if previous is not deferred and previous is not None:
+                env[chunk.name] = previous
+            return value
+        finally:
+            self.frames.pop()
+            self._journal = journal
+
+    def member(self, module: Module, name: str) -> Value:
+        """A name of a project module; a submodule if there is one of that name; unknown otherwise."""
+        env = self.run_module(module)
+        if name in env:
+            return self.force(env[name], env, name)
+        if module.path.name == "__init__.py":
+            found = self.project.resolve(name, 1, module)
+            if found is not None:
+                return Mod(self.project.module(found))
+        return UNKNOWN
+
+    def force(self, value: Value, env: dict[str, Value], name: str) -> Value:
+        """Resolve a deferred definition or import, and remember the result."""
+        for _ in range(8):
+            if isinstance(value, Deferred):
+                value = self._define(value)
+            elif isinstance(value, Lazy):
+                value = self.member(value.module, value.name)
+            else:
+                break
+            env[name] = value
+        return value
+
+    # -- statements ----------------------------------------------------------------------------------------------
+
+    def block(self, statements: Sequence[ir.Stmt]) -> Flow:
+        """Execute statements until one leaves the block."""
+        for statement in statements:
+            self._steps += 1
+            if self._steps > MAX_STEPS:
+                raise OutOfBudget
+            flow = _STATEMENTS[type(statement)](self, statement)
+            if flow is not Flow.NEXT:
+                return flow
+        return Flow.NEXT
+
+    def _assign(self, node: ir.Assign) -> Flow:
+        value = self.eval(node.value)
+        for target in node.targets:
+            self.assign(target, value, node)
+        library.after_assign(self, node, value)
+        return Flow.NEXT
+
+    def assign(self, target: ir.Expr, value: Value, node: ir.Node) -> None:
+        """Bind a value to a target: name, attribute, subscript, or a tuple of these."""
+        if isinstance(target, ir.Name):
+            self.bind(target.name, named(value, target.name))
+        elif isinstance(target, ir.Collection):
+            self._unpack(target.items, value, node)
+        elif isinstance(target, ir.Starred):
+            self.assign(target.value, Seq("list", (), value), node)
+        elif isinstance(target, ir.Attribute):
+            receiver = self.eval(target.value)
+            for one in options(receiver):
+                if isinstance(one, (Obj, Klass)):
+                    self._set_attribute(one, target.name, named(value, target.name))
+                elif isinstance(one, Ext):
+                    library.set_flag(self, f"{one.path}.{target.name}", value, node)
+                elif isinstance(one, Mod):
+                    self.run_module(one.module)[target.name] = value
+                elif isinstance(one, Array):
+                    self._update_receiver(target.value, library.with_content(self, one, target.name, value, node))
+        elif isinstance(target, ir.Subscript):
+            self._assign_item(target, value, node)
+
+    def bind(self, name: str, value: Value) -> None:
+        """Give a name in the current scope a value."""
+        frame = self.frames[-1]
+        if name in frame.shared:
+            home = next((env for env in frame.outer if name in env), frame.top)
+            home[name] = value
+        else:
+            frame.env[name] = value
+
+    def _set_attribute(self, receiver: Obj | Klass, name: str, value: Value) -> None:
+        if isinstance(receiver, Klass):
+            receiver.members[name] = value
+            return
+        if isinstance(value, Obj) and not value.subject.name:
+            value.subject.name = name
+        self.write(receiver, "." + name, value)
+        library.attached(self, receiver, name, value)
+
+    def _update_receiver(self, target: ir.Expr, value: Value) -> None:
+        """Bind the changed data value again to the name or attribute that holds it."""
+        if isinstance(target, ir.Name):
+            self.bind(target.name, value)
+        elif isinstance(target, ir.Attribute):
+            receiver = self.eval(target.value)
+            if isinstance(receiver, Obj):
+                self.write(receiver, "." + target.name, value)
+        elif isinstance(target, ir.Subscript) and isinstance(target.value, (ir.Name, ir.Attribute)):
+            container = self.eval(target.value)
+            if isinstance(container, Dict):
+                self._assign_item(target, value, target)
+
+    def _assign_item(self, target: ir.Subscript, value: Value, node: ir.Node) -> None:
+        container = self.eval(target.value)
+        indices = [self.eval(i) for i in target.index]
+        for one in options(container):
+            if isinstance(one, Dict):
+                if len(indices) == 1 and isinstance(indices[0], Const) and _hashable(indices[0].value):
+                    self.write(one, "items", {**one.items, indices[0].value: value})
+                else:
+                    self.write(one, "rest", value if one.rest is None else join(one.rest, value))
+            elif isinstance(one, Seq):
+                index = indices[0].value if len(indices) == 1 and isinstance(indices[0], Const) else None
+                if isinstance(index, int) and one.exact and -len(one.items) <= index < len(one.items):
+                    items = list(one.items)
+                    items[index] = value
+                    self.write(one, "items", tuple(items))
+                else:
+                    self.write(one, "rest", value if one.rest is None else join(one.rest, value))
+            elif isinstance(one, Array):
+                self._update_receiver(target.value, library.with_content(self, one, indices, value, node))
+            elif isinstance(one, Obj):
+                self.write(one, ".[]", value)
+            elif isinstance(one, Ext):
+                key = indices[0].value if indices and isinstance(indices[0], Const) else ""
+                library.set_flag(self, f"{one.path}.{key}", value, node)
+
+    def _unpack(self, targets: list[ir.Expr], value: Value, node: ir.Node) -> None:
+        starred = next((i for i, t in enumerate(targets) if isinstance(t, ir.Starred)), None)
+        if isinstance(value, Choice):
+            fitting = [o for o in value.options if isinstance(o, Seq) and o.exact and len(o.items) == len(targets)]
+            if fitting and starred is None:
+                for position, target in enumerate(targets):
+                    self.assign(target, join_all([o.items[position] for o in fitting]), node)
+                return
+            value = join_all([o.element() if isinstance(o, (Seq, Dict)) else o for o in value.options])
+        if isinstance(value, Seq) and value.exact:
+            items = list(value.items)
+            if starred is not None and len(items) >= len(targets) - 1:
+                after = len(targets) - starred - 1
+                middle = Seq("list", items[starred : len(items) - after])
+                items = [*items[:starred], middle, *items[len(items) - after :]]
+                targets = [t.value if isinstance(t, ir.Starred) else t for t in targets]
+            if len(items) == len(targets):
+                library.unpacked(self, value, targets, node)
+                for target, item in zip(targets, items, strict=True):
+                    self.assign(target, item, node)
+                return
+        names = [t.name if isinstance(t, (ir.Name, ir.Attribute)) else "" for t in targets]
+        for position, target in enumerate(targets):
+            self.assign(target, library.piece(self, value, position, names, node), node)
+
+    def _augmented(self, node: ir.AugAssign) -> Flow:
+        current = self.eval(node.target)
+        value = self.eval(node.value)
+        if isinstance(current, Seq) and node.op == "+":
+            library.extend(self, current, value)
+            return Flow.NEXT
+        result = library.binary(self, node, current, node.op, value)
+        if isinstance(result, Array) and isinstance(value, Array) and isinstance(current, (Array, Const)) and value.scores:
+            result = result.but(scores=result.scores | value.scores)
+        self.assign(node.target, result, node)
+        return Flow.NEXT
+
+    def _annotated(self, node: ir.AnnAssign) -> Flow:
+        if node.value is not None:
+            self.assign(node.target, self.eval(node.value), node)
+        elif self.frames[-1].klass is not None and isinstance(node.target, ir.Name):
+            self.frames[-1].env.setdefault("__fields__", Seq("list"))
+            fields = self.frames[-1].env["__fields__"]
+            assert isinstance(fields, Seq)
+            fields.cells["items"] = (*fields.items, Const(node.target.name))
+        return Flow.NEXT
+
+    def _expression(self, node: ir.ExprStmt) -> Flow:
+        value = self.eval(node.value)
+        library.statement(self, node, value)
+        if isinstance(node.value, ir.Call) and isinstance(value, Ext) and value.path == "!exit":
+            return Flow.RAISE
+        return Flow.NEXT
+
+    def _return(self, node: ir.Return) -> Flow:
+        value = NONE if node.value is None else self.eval(node.value)
+        self.frames[-1].returns.append(value)
+        return Flow.RETURN
+
+    def _raise(self, node: ir.Raise) -> Flow:
+        if node.value is not None:
+            self.eval(node.value)
+        return Flow.RAISE
+
+    def _delete(self, node: ir.Delete) -> Flow:
+        for target in node.targets:
+            if isinstance(target, ir.Name):
+                self.frames[-1].env.pop(target.name, None)
+        return Flow.NEXT
+
+    def _if(self, node: ir.If) -> Flow:
+        test = self.eval(node.test)
+        known = truth(test)
+        if known is not None:
+            return self.block(node.body if known else node.orelse)
+        choice = library.selection_test(self, node.test, test)
+        if choice is None:
+            return self.branches(node, [lambda: self.block(node.body), lambda: self.block(node.orelse)])
+        start = len(self.events)
+        number = self.emit(Select, node.test, **choice)
+
+        def improved() -> Flow:
+            before = dict(self.frames[-1].env)
+            self._scored_tests.append((test, node.test))
+            try:
+                flow = self.block(node.body)
+            finally:
+                self._scored_tests.pop()
+            library.kept(self, number, node, before, flow, start)
+            return flow
+
+        return self.branches(node, [improved, lambda: self.block(node.orelse)])
+
+    @property
+    def improving(self) -> bool:
+        """Whether execution stands in the arm of an `if` that compares scores."""
+        return bool(self._scored_tests)
+
+    def _for(self, node: ir.For) -> Flow:
+        iterable = self.eval(node.iterable)
+        loop = Loop(self.site(node), library.loop_kind(self, node.target, node.iterable, iterable), _target_name(node.target))
+        members = library.unrolled(self, iterable)
+        if members is not None and len(members) <= UNROLL:
+            return self._unrolled(node, loop, members)
+
+        def enter() -> None:
+            self.assign(node.target, library.iterated(self, iterable, node.iterable), node.target)
+
+        return self._repeat(node, loop, enter, node.body, node.orelse)
+
+    def _unrolled(self, node: ir.For, loop: Loop, members: Sequence[Value]) -> Flow:
+        outer = self.loops
+        self.loops = (*outer, loop)
+        frame = self.frames[-1]
+        try:
+            for member in members:
+                self.assign(node.target, member, node.target)
+                exits: list[dict[str, Value]] = []
+                frame.exits.append(exits)
+                flow = self.block(node.body)
+                frame.exits.pop()
+                if exits:
+                    states = exits if flow is not Flow.NEXT else [dict(frame.env), *exits]
+                    self._replace_env(self._merge_envs(frame.env, states, None))
+                if flow is Flow.RETURN:
+                    return flow
+                if flow is Flow.RAISE:
+                    break
+        finally:
+            self.loops = outer
+        library.loop_done(self, loop)
+        return Flow.NEXT
+
+    def _replace_env(self, env: dict[str, Value]) -> None:
+        frame = self.frames[-1]
+        if frame.env is frame.top:
+            frame.env.clear()
+            frame.env.update(env)
+        else:
+            frame.env = env
+
+    def _while(self, node: ir.While) -> Flow:
+        loop = Loop(self.site(node), LoopKind.OTHER)
+        return self._repeat(node, loop, lambda: self.eval(node.test), node.body, node.orelse)
+
+    def _repeat(self, node: ir.Node, loop: Loop, enter: Callable[[], Any], body: list[ir.Stmt], orelse: list[ir.Stmt]) -> Flow:
+        """Execute a loop body twice; a second pass of an outer loop executes inner loops once."""
+        outer, frame = self.loops, self.frames[-1]
+        self.loops = (*outer, loop)
+        passes = 1 if self._pass else 2
+        returned = False
+        try:
+            for number in range(passes):
+                exits: list[dict[str, Value]] = []
+                frame.exits.append(exits)
+                self._pass += number
+                try:
+                    enter()
+                    flow = self.block(body)
+                finally:
+                    self._pass -= number
+                    frame.exits.pop()
+                if flow is Flow.RETURN:
+                    returned = True
+                states = [*([dict(frame.env)] if flow in (Flow.NEXT, Flow.CONTINUE, Flow.BREAK) else []), *exits]
+                if len(states) > 1:
+                    self._replace_env(self._merge_envs(frame.env, states, None))
+                if flow in (Flow.RETURN, Flow.RAISE):
+                    break
+        finally:
+            self.loops = outer
+        library.loop_done(self, loop)
+        if orelse:
+            self.block(orelse)
+        return Flow.RETURN if returned and isinstance(node, ir.While) else Flow.NEXT
+
+    def _jump(self, node: ir.Jump) -> Flow:
+        if node.kind == "pass":
+            return Flow.NEXT
+        frame = self.frames[-1]
+        if node.kind == "break" and self.loops:
+            self.loops[-1].breaks = True
+        if frame.exits:
+            frame.exits[-1].append(dict(frame.env))
+        return Flow.BREAK if node.kind == "break" else Flow.CONTINUE
+
+    def _with(self, node: ir.With) -> Flow:
+        grad = self.grad
+        for item, target in node.items:
+            value = self.eval(item)
+            if library.is_no_grad(value):
+                self.grad = False
+            if target is not None:
+                self.assign(target, value, node)
+        try:
+            return self.block(node.body)
+        finally:
+            self.grad = grad
+
+    def _try(self, node: ir.Try) -> Flow:
+        flow = self.block(node.body)
+        if flow is Flow.NEXT and node.orelse:
+            flow = self.block(node.orelse)
+        handlers = [h for h in node.handlers if h[2] and not all(isinstance(s, (ir.Raise, ir.Jump)) for s in h[2])]
+        if flow is Flow.NEXT and handlers:
+
+            def handle(name: str | None, body: list[ir.Stmt]) -> Callable[[], Flow]:
+                def arm() -> Flow:
+                    if name:
+                        self.bind(name, UNKNOWN)
+                    return self.block(body)
+
+                return arm
+
+            flow = self.branches(node, [lambda: Flow.NEXT, *(handle(name, body) for _, name, body in handlers)])
+        if node.final:
+            final = self.block(node.final)
+            flow = final if final is not Flow.NEXT else flow
+        return flow
+
+    def _match(self, node: ir.Match) -> Flow:
+        self.eval(node.subject)
+
+        def case(names: list[str], body: list[ir.Stmt]) -> Callable[[], Flow]:
+            def arm() -> Flow:
+                for name in names:
+                    self.bind(name, UNKNOWN)
+                return self.block(body)
+
+            return arm
+
+        return self.branches(node, [*(case(names, body) for names, _, body in node.cases), lambda: Flow.NEXT])
+
+    def _function(self, node: ir.FunctionDef) -> Flow:
+        frame = self.frames[-1]
+        wrappers = tuple(w for w in (_decorator(d, self) for d in node.decorators) if w)
+        outer = () if frame.env is frame.top or frame.klass is not None else (frame.env, *frame.outer)
+        if frame.klass is not None:
+            outer = frame.outer
+        frame.env[node.name] = Func(node, frame.module, outer, frame.klass, wrappers)
+        return Flow.NEXT
+
+    def _class(self, node: ir.ClassDef) -> Flow:
+        frame = self.frames[-1]
+        klass = Klass(node.name, frame.module, node, [self.eval(base) for base in node.bases])
+        outer = () if frame.env is frame.top else (frame.env, *frame.outer)
+        body = Frame(frame.module, klass.members, frame.top, outer, None, klass)
+        self.frames.append(body)
+        try:
+            self.block(node.body)
+            klass.members = body.env
+        finally:
+            self.frames.pop()
+        frame.env[node.name] = klass
+        return Flow.NEXT
+
+    def _import(self, node: ir.Import) -> Flow:
+        module = self.frames[-1].module
+        for dotted, alias in node.names:
+            found = self.project.resolve(dotted, 0, module)
+            if found is None:
+                self.bind(alias or dotted.split(".", 1)[0], Ext(dotted if alias else dotted.split(".", 1)[0]))
+                continue
+            target = self.project.module(found)
+            self._eager(target)
+            if alias or "." not in dotted:
+                self.bind(alias or dotted, Mod(target))
+            else:
+                top = self.project.resolve(dotted.split(".", 1)[0], 0, module)
+                self.bind(
+                    dotted.split(".", 1)[0], Mod(self.project.module(top)) if top else Namespace(module, dotted.split(".", 1)[0])
+                )
+        return Flow.NEXT
+
+    def _import_from(self, node: ir.ImportFrom) -> Flow:
+        module = self.frames[-1].module
+        found = self.project.resolve(node.module, node.level, module)
+        if found is None:
+            for name, alias in node.names or []:
+                dotted = f"{node.module}.{name}" if node.module else name
+                nested = self.project.resolve(dotted, node.level, module)
+                self.bind(alias or name, Mod(self.project.module(nested)) if nested else Ext(dotted))
+            if node.names is None and not node.level:
+                library.star_import(self, node.module)
+            return Flow.NEXT
+        target = self.project.module(found)
+        if node.names is None:
+            for name, value in self.run_module(target).items():
+                if not name.startswith("_"):
+                    self.bind(name, Lazy(target, name) if isinstance(value, Deferred) else value)
+            return Flow.NEXT
+        self._eager(target)
+        for name, alias in node.names:
+            nested = (
+                self.project.resolve(f"{node.module}.{name}" if node.module else name, node.level, module)
+                if found.name == "__init__.py"
+                else None
+            )
+            if nested is not None and name not in target.skeleton.definitions:
+                self.bind(alias or name, Mod(self.project.module(nested)))
+            else:
+                self.bind(alias or name, Lazy(target, name))
+        return Flow.NEXT
+
+    def _eager(self, module: Module) -> None:
+        """Execute an imported module at once if its top level may seed generators or set flags; else when a name is used."""
+        if any(
+            not c.name and ("seed" in c.text or "determinis" in c.text or "benchmark" in c.text) for c in module.skeleton.chunks
+        ):
+            self.run_module(module)
+
+    def _global(self, node: ir.Global) -> Flow:
+        self.frames[-1].shared.update(node.names)
+        return Flow.NEXT
+
+    def _assert(self, node: ir.Assert) -> Flow:
+        self.eval(node.test)
+        return Flow.NEXT
+
+    # -- expressions ---------------------------------------------------------------------------------------------
+
+    def eval(self, node: ir.Expr) -> Value:
+        """The abstract value of an expression."""
+        self._steps += 1
+        return _EXPRESSIONS[type(node)](self, node)  # type: ignore[no-any-return]
+
+    def _name(self, node: ir.Name) -> Value:
+        return self.lookup(node.name)
+
+    def lookup(self, name: str) -> Value:
+        """What a name means here."""
+        frame = self.frames[-1]
+        for env in (frame.env, *frame.outer, frame.top):
+            value = env.get(name)
+            if value is not None:
+                return self.force(value, env, name) if isinstance(value, (Lazy, Deferred)) else value
+        if hasattr(builtins, name) or name in ("display", "get_ipython", "unicode", "xrange", "raw_input"):
+            return Ext(f"builtins.{name}")
+        return UNKNOWN
+
+    def _attribute(self, node: ir.Attribute) -> Value:
+        return self.attribute(self.eval(node.value), node.name, node)
+
+    def attribute(self, receiver: Value, name: str, node: ir.Node) -> Value:
+        """Value of `receiver.name` where it is not called at once."""
+        if isinstance(receiver, Choice):
+            return join_all([self.attribute(option, name, node) for option in receiver.options])
+        if isinstance(receiver, Ext):
+            return library.external_attribute(self, receiver, name)
+        if isinstance(receiver, Mod):
+            return self.member(receiver.module, name)
+        if isinstance(receiver, Namespace):
+            return self.namespace(receiver, name)
+        if isinstance(receiver, Obj):
+            value = receiver.cells.get("." + name)
+            if value is not None:
+                return value  # type: ignore[no-any-return]
+            if receiver.klass is not None:
+                found = receiver.klass.lookup(name)
+                if found is not None:
+                    member = self.force(found[1], found[0].members, name)
+                    if isinstance(member, Func):
+                        if "property" in member.wrappers:
+                            return self.inline(member, Call(_expr(node), [], {}), receiver)
+                        return Bound_(receiver, name, member)
+                    return member
+            return library.object_attribute(self, receiver, name, node)
+        if isinstance(receiver, Klass):
+            found = receiver.lookup(name)
+            return self.force(found[1], found[0].members, name) if found else UNKNOWN
+        if isinstance(receiver, Array):
+            return library.array_attribute(self, receiver, name, node)
+        if isinstance(receiver, (Seq, Dict, Const)):
+            return Bound_(receiver, name)
+        return UNKNOWN
+
+    def namespace(self, receiver: Namespace, name: str) -> Value:
+        """Attribute of a package without `__init__`."""
+        dotted = f"{receiver.dotted}.{name}"
+        found = self.project.resolve(dotted, 0, receiver.importer)
+        return Mod(self.project.module(found)) if found else Namespace(receiver.importer, dotted)
+
+    def _call(self, node: ir.Call) -> Value:
+        func = node.func
+        if isinstance(func, ir.Attribute):
+            if isinstance(func.value, ir.Call) and isinstance(func.value.func, ir.Name) and func.value.func.name == "super":
+                return self._super_call(func.name, self.arguments(node), node)
+            receiver = self.eval(func.value)
+            call = self.arguments(node)
+            return self.call_method(receiver, func.name, call, func)
+        callee = self.eval(func)
+        return self.call(callee, self.arguments(node), getattr(func, "name", ""))
+
+    def arguments(self, node: ir.Call) -> Call:
+        """Evaluate the arguments of a call."""
+        call = Call(node, [], {})
+        for keyword, expression in node.args:
+            value = self.eval(expression)
+            if keyword is None:
+                call.args.append(value)
+            elif keyword == "*":
+                if isinstance(value, Seq) and value.exact:
+                    call.args.extend(value.items)
+                else:
+                    call.open = True
+                    if not isinstance(value, Const):
+                        call.args.append(library.iterated(self, value, expression))
+            elif keyword == "**":
+                if isinstance(value, Dict) and value.rest is None and all(isinstance(k, str) for k in value.items):
+                    call.kwargs.update(value.items)
+                else:
+                    call.open = True
+            else:
+                call.kwargs[keyword] = value
+        return call
+
+    def call(self, callee: Value, call: Call, name: str = "") -> Value:
+        """The result of calling a value."""
+        if isinstance(callee, Func):
+            return self.inline(callee, call)
+        if isinstance(callee, Ext):
+            return library.call(self, callee.path, call)
+        if isinstance(callee, Klass):
+            return self.instantiate(callee, call)
+        if isinstance(callee, Bound_):
+            return (
+                self.inline(callee.func, call, callee.receiver)
+                if callee.func
+                else self.call_method(callee.receiver, callee.name, call)
+            )
+        if isinstance(callee, Obj):
+            return self.call_object(callee, call)
+        if isinstance(callee, Partial):
+            merged = Call(call.node, [*callee.args, *call.args], {**callee.kwargs, **call.kwargs}, call.open)
+            return self.call(callee.func, merged, name)
+        if isinstance(callee, Choice):
+            return join_all([self.call(option, call, name) for option in callee.options if not isinstance(option, Const)])
+        return library.unknown_call(self, callee, name, call)
+
+    def call_method(self, receiver: Value, name: str, call: Call, func: ir.Attribute | None = None) -> Value:
+        """The result of `receiver.name(...)`."""
+        if isinstance(receiver, Choice):
+            return join_all(
+                [self.call_method(o, name, call, func) for o in receiver.options if o is not NONE and not _is_none(o)]
+            )
+        if isinstance(receiver, (Ext, Mod, Namespace)):
+            return self.call(self.attribute(receiver, name, call.node), call, name)
+        if isinstance(receiver, Super):
+            return self._super_call(name, call, call.node)
+        if isinstance(receiver, Klass):
+            member = self.attribute(receiver, name, call.node)
+            if isinstance(member, Func) and "classmethod" in member.wrappers:
+                return self.inline(member, call, receiver)
+            if isinstance(member, Func) and call.args and isinstance(call.args[0], Obj) and "staticmethod" not in member.wrappers:
+                return self.inline(member, Call(call.node, call.args[1:], call.kwargs, call.open), call.args[0])
+            return self.call(member, call, name)
+        if isinstance(receiver, Obj):
+            own = receiver.cells.get("." + name)
+            if own is not None:
+                return self.call(own, call, name)
+            if receiver.klass is not None:
+                found = receiver.klass.lookup(name)
+                if found is not None:
+                    member = self.force(found[1], found[0].members, name)
+                    if isinstance(member, Func):
+                        if "staticmethod" in member.wrappers:
+                            return self.inline(member, call)
+                        return self.inline(member, call, receiver)
+                    return self.call(member, call, name)
+            return library.object_method(self, receiver, name, call)
+        result = library.value_method(self, receiver, name, call)
+        if isinstance(result, Updated):
+            if func is not None:
+                self._update_receiver(func.value, result.receiver)
+            return result.value
+        return result
+
+    def _super_call(self, name: str, call: Call, node: ir.Node) -> Value:
+        frame = self.frames[-1]
+        klass, receiver = frame.klass, frame.receiver
+        if klass is None or receiver is None:
+            return UNKNOWN
+        actual = receiver.klass if isinstance(receiver, Obj) and receiver.klass is not None else klass
+        order = actual.mro()
+        after = order[order.index(klass) + 1 :] if klass in order else klass.mro()[1:]
+        for base in after:
+            if name in base.members:
+                member = self.force(base.members[name], base.members, name)
+                return self.inline(member, call, receiver) if isinstance(member, Func) else UNKNOWN
+        if isinstance(receiver, Obj) and name != "__init__":
+            return library.object_method(self, receiver, name, call)
+        if isinstance(receiver, Obj):
+            library.base_init(self, receiver, call)
+        return UNKNOWN
+
+    def call_object(self, receiver: Obj, call: Call) -> Value:
+        """The result of calling an object: forward of a module, `__call__` of others."""
+        if receiver.klass is not None:
+            is_module = receiver.is_a("module")
+            for name in (
+                ("forward", "call", "__call__") if is_module or receiver.is_a("estimator.deep", "layer") else ("__call__",)
+            ):
+                found = receiver.klass.lookup(name)
+                if found is not None:
+                    member = self.force(found[1], found[0].members, name)
+                    if isinstance(member, Func):
+                        if name != "__call__":
+                            return library.forward(self, receiver, member, call)
+                        return self.inline(member, call, receiver)
+        return library.invoke(self, receiver, call)
+
+    # -- project functions and classes ---------------------------------------------------------------------------
+
+    def inline(self, func: Func, call: Call, receiver: Value | None = None) -> Value:
+        """Execute a project function on these arguments; unknown (absorbing the arguments) beyond the bounds."""
+        key = id(func.node)
+        self._counts[key] = self._counts.get(key, 0) + 1
+        path = str(func.module.path)
+        self.entered.add((path, func.node.st, func.node.id))
+        deep = len(self._stack) >= MAX_DEPTH or sum(f.node is func.node for f in self._stack) > 1
+        if deep or self._counts[key] > MAX_CALLS_PER_FUNCTION:
+            return library.absorb(self, call, func.name)
+        env = self._parameters(func, call, receiver)
+        top = self.run_module(func.module)
+        frame = Frame(func.module, env, top, func.closure or (), func, func.owner, receiver)
+        outer_calls, grad = self.calls, self.grad
+        if self.frames:
+            self.calls = (*self.calls, self.site(call.node))
+        if "no-grad" in func.wrappers:
+            self.grad = False
+        self.frames.append(frame)
+        self._stack.append(func)
+        try:
+            if isinstance(func.node, ir.Lambda):
+                return self.eval(func.node.body)
+            flow = self.block(func.node.body)
+        finally:
+            self._stack.pop()
+            self.frames.pop()
+            self.calls, self.grad = outer_calls, grad
+        if func.node.generator:
+            return Seq("generator", (), join_all(frame.yields))
+        if flow is Flow.NEXT and not frame.returns:
+            return NONE
+        return join_all(frame.returns)
+
+    def _parameters(self, func: Func, call: Call, receiver: Value | None) -> dict[str, Value]:
+        env: dict[str, Value] = {}
+        positional = list(call.args)
+        if receiver is not None:
+            positional.insert(0, receiver)
+        used: set[str] = set()
+        for param in func.node.params.items:
+            if param.kind == "*":
+                env[param.name] = Seq("tuple", positional, UNKNOWN if call.open else None)
+                positional = []
+            elif param.kind == "**":
+                extra = {k: v for k, v in call.kwargs.items() if k not in used}
+                env[param.name] = Dict(extra, UNKNOWN if call.open else None)
+            elif positional and param.kind == "positional":
+                env[param.name] = named(positional.pop(0), param.name)
+            elif param.name in call.kwargs:
+                env[param.name] = named(call.kwargs[param.name], param.name)
+            elif param.default is not None and not call.open:
+                env[param.name] = self._default(func, param.default)
+            else:
+                env[param.name] = Array(kind="unknown", name=param.name)
+            used.add(param.name)
+        return env
+
+    def _default(self, func: Func, node: ir.Expr) -> Value:
+        if isinstance(node, ir.Constant):
+            return Const(node.value)
+        top = self.run_module(func.module)
+        self.frames.append(Frame(func.module, dict(top), top, func.closure or ()))
+        try:
+            return self.eval(node)
+        finally:
+            self.frames.pop()
+
+    def instantiate(self, klass: Klass, call: Call) -> Value:
+        """A new object of a project class; its constructor is executed."""
+        role, entry = library.class_role(klass)
+        subject = Subject(api=klass.name, role=role, at=self.site(call.node))
+        obj = Obj(subject, klass, entry)
+        obj.cells["#args"] = (tuple(call.args), dict(call.kwargs))
+        library.born(self, obj, call)
+        found = klass.lookup("__init__")
+        if found is not None:
+            member = self.force(found[1], found[0].members, "__init__")
+            if isinstance(member, Func):
+                self.inline(member, call, obj)
+        else:
+            fields = klass.members.get("__fields__")
+            names = [c.value for c in fields.items if isinstance(c, Const)] if isinstance(fields, Seq) else []
+            for position, name in enumerate(names):
+                value = call.get(name, names)
+                if value is not None:
+                    self._set_attribute(obj, name, value)
+                del position
+            library.base_init(self, obj, call)
+        library.built(self, obj, call)
+        return obj
+
+    # -- operators and displays ----------------------------------------------------------------------------------
+
+    def _constant(self, node: ir.Constant) -> Value:
+        return Const(node.value)
+
+    def _format(self, node: ir.Format) -> Value:
+        values = [Const(p) if isinstance(p, str) else self.eval(p) for p in node.parts]
+        if all(isinstance(v, Const) for v in values):
+            return Const("".join(str(v.value) for v in values if isinstance(v, Const)))
+        text = "".join(str(v.value) if isinstance(v, Const) else "*" for v in values)
+        return library.blend(self, values).but(kind="text", name=text[:80] if role_of_name(text) else "")
+
+    def _subscript(self, node: ir.Subscript) -> Value:
+        value = self.eval(node.value)
+        indices = [self.eval(i) for i in node.index]
+        return library.subscript(self, value, indices, node)
+
+    def _slice(self, node: ir.Slice) -> Value:
+        parts = [NONE if part is None else self.eval(part) for part in (node.lower, node.upper, node.step)]
+        return Seq("slice", parts)
+
+    def _binary(self, node: ir.Binary) -> Value:
+        left = self.eval(node.left)
+        return library.binary(self, node, left, node.op, self.eval(node.right))
+
+    def _boolean(self, node: ir.Boolean) -> Value:
+        left = self.eval(node.left)
+        known = truth(left)
+        if known is not None:
+            if known is (node.op == "or"):
+                return left
+            return self.eval(node.right)
+        right = self.eval(node.right)
+        other = truth(right)
+        if other is not None and other is (node.op == "or") and isinstance(right, Const) and isinstance(right.value, bool):
+            return right if not isinstance(left, Array) or not left.scores else library.blend(self, [left, right])
+        return (
+            library.blend(self, [left, right]) if not isinstance(left, Obj) and not isinstance(right, Obj) else join(left, right)
+        )
+
+    def _unary(self, node: ir.Unary) -> Value:
+        value = self.eval(node.value)
+        if node.op == "not":
+            known = truth(value)
+            if known is not None:
+                return Const(not known)
+            return library.negated(self, value) if isinstance(value, Array) else UNKNOWN
+        if isinstance(value, Const) and isinstance(value.value, (int, float)):
+            return Const(
+                -value.value
+                if node.op == "-"
+                else ~value.value
+                if node.op == "~" and isinstance(value.value, int)
+                else value.value
+            )
+        if node.op == "~":
+            return library.negated(self, value)
+        return value.but(linear=None) if isinstance(value, Array) else value
+
+    def _compare(self, node: ir.Compare) -> Value:
+        left = self.eval(node.left)
+        result: Value = UNKNOWN
+        for position, (operator_, right_node) in enumerate(node.rest):
+            right = self.eval(right_node)
+            one = library.compare(self, node, left, operator_, right)
+            result = one if position == 0 else library.blend(self, [result, one])
+            left = right
+        return result
+
+    def _ifexp(self, node: ir.IfExp) -> Value:
+        test = self.eval(node.test)
+        known = truth(test)
+        if known is not None:
+            return self.eval(node.body if known else node.orelse)
+        found: list[Value] = []
+
+        def arm(expression: ir.Expr) -> Callable[[], Flow]:
+            def evaluate() -> Flow:
+                found.append(self.eval(expression))
+                return Flow.NEXT
+
+            return evaluate
+
+        self.branches(node, [arm(node.body), arm(node.orelse)])
+        return join(found[0], found[1], self.site(node))
+
+    def _collection(self, node: ir.Collection) -> Value:
+        items: list[Value] = []
+        rest: Value | None = None
+        for item in node.items:
+            if isinstance(item, ir.Starred):
+                value = self.eval(item.value)
+                if isinstance(value, Seq) and value.exact:
+                    items.extend(value.items)
+                else:
+                    rest = join_all([library.iterated(self, value, item), *([rest] if rest else [])])
+            else:
+                items.append(self.eval(item))
+        return Seq(node.kind, items, rest)
+
+    def _dict(self, node: ir.DictDisplay) -> Value:
+        items: dict[Any, Value] = {}
+        rest: Value | None = None
+        for key_node, value_node in node.items:
+            value = self.eval(value_node)
+            key = self.eval(key_node) if key_node is not None else None
+            if key is None and isinstance(value, Dict):
+                items.update(value.items)
+                rest = value.rest if rest is None else rest
+            elif isinstance(key, Const) and _hashable(key.value):
+                items[key.value] = value
+            else:
+                rest = value if rest is None else join(rest, value)
+        return Dict(items, rest)
+
+    def _lambda(self, node: ir.Lambda) -> Value:
+        frame = self.frames[-1]
+        outer = () if frame.env is frame.top else (frame.env, *frame.outer)
+        return Func(node, frame.module, outer, None)
+
+    def _comprehension(self, node: ir.Comprehension) -> Value:
+        frame = self.frames[-1]
+        saved = dict(frame.env) if frame.env is not frame.top else None
+        top_saved = dict(frame.top) if saved is None else None
+        outer = self.loops
+        filtered = False
+        members: Sequence[Value] | None = None
+        iterables: list[Value] = []
+        try:
+            for target, iterable_node, conditions in node.loops:
+                iterable = self.eval(iterable_node)
+                iterables.append(iterable)
+                kind = library.loop_kind(self, target, iterable_node, iterable)
+                self.loops = (*self.loops, Loop(self.site(node), kind, _target_name(target)))
+                if len(node.loops) == 1 and not conditions:
+                    members = library.unrolled(self, iterable)
+                self.assign(target, library.iterated(self, iterable, iterable_node), target)
+                for condition in conditions:
+                    filtered = True
+                    self.eval(condition)
+            if members is not None and len(members) <= UNROLL and node.kind in ("list", "generator", "dict"):
+                return self._comprehend_each(node, members)
+            element = self.eval(node.element)
+            value = self.eval(node.value) if node.value is not None else None
+        finally:
+            self.loops = outer
+            if saved is not None:
+                frame.env = saved
+            elif top_saved is not None:
+                for target, _, _ in node.loops:
+                    for name in _target_names(target):
+                        if name in top_saved:
+                            frame.env[name] = top_saved[name]
+                        else:
+                            frame.env.pop(name, None)
+        if node.kind == "dict":
+            return Dict({}, value if value is not None else element)
+        return library.comprehended(self, node, element, iterables, filtered)
+
+    def _comprehend_each(self, node: ir.Comprehension, members: Sequence[Value]) -> Value:
+        results: list[Value] = []
+        keyed: dict[Any, Value] = {}
+        for member in members:
+            self.assign(node.loops[0][0], member, node)
+            element = self.eval(node.element)
+            if node.value is not None:
+                value = self.eval(node.value)
+                if isinstance(element, Const) and _hashable(element.value):
+                    keyed[element.value] = value
+                else:
+                    results.append(value)
+            else:
+                results.append(element)
+        if node.kind == "dict":
+            return Dict(keyed, join_all(results) if results else None)
+        return Seq("list", results)
+
+    def _yield(self, node: ir.Yield) -> Value:
+        if node.value is not None:
+            self.frames[-1].yields.append(self.eval(node.value))
+        return UNKNOWN
+
+    def _walrus(self, node: ir.Walrus) -> Value:
+        value = self.eval(node.value)
+        self.assign(node.target, value, node)
+        return value
+
+    # -- misc ----------------------------------------------------------------------------------------------------
+
+    def source(self, node: ir.Node, label: str = "", part: Any = None, size: int | None = None) -> Rows:
+        """Rows of a new load event at this place; `part` tells apart several results of one place."""
+        return source((self.site(node), part), label, size)
+
+    def source_of(self, node: ir.Node, label: str, key: str | None, size: int | None = None) -> Rows:
+        """Rows of a load: the same file read twice gives the same rows, anything else is a source of its own."""
+        return source(("file", key), label, size) if key else self.source(node, label, size=size)
+
+    def finish_main(self) -> None:
+        """After the module body: a program whose main function is started by a library (hydra, fire) is entered there."""
+        module = self.main
+        if module is None or self.entered:
+            return
+        env = self.executed[module.path]
+        for name in ("main", "train", "run"):
+            value = env.get(name)
+            if value is not None and module.skeleton.has_main:
+                func = self.force(value, env, name)
+                if isinstance(func, Func):
+                    self.frames.append(Frame(module, env, env))
+                    try:
+                        self.inline(func, Call(_expr(func.node), [], {}))
+                    finally:
+                        self.frames.pop()
+                    return
+
+    def unresolved_on(self, obj: Obj, name: str, call: Call) -> None:
+        """Record a method that is not known, called on an object that matters."""
+        touches = tuple(dict.fromkeys([obj.subject, *(o.subject for v in call.everything() for o in library.objects_in(v))]))
+        self.emit(Unresolved, call.node, name=name, touches=touches)
+
+    def report(self, node: ir.Node, values: Iterable[Value], how: str) -> None:
+        """Record that what these values carry of scores reaches a reader."""
+        scores = frozenset().union(*(library.scores_of(value) for value in values)) if values else frozenset()
+        if scores:
+            self.emit(Report, node, scores=scores, how=how)
+
+    def unresolved(self, name: str, call: Call) -> None:
+        """Record a call that could not be followed, if it could have changed an object that matters."""
+        touches = tuple(dict.fromkeys(o.subject for v in call.everything() for o in library.objects_in(v)))
+        if touches or name:
+            self.emit(Unresolved, call.node, name=name, touches=touches)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deferred(Value):
+    """A top-level function or class whose chunk has not been parsed yet."""
+
+    module: Module
+    chunk: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Namespace(Value):
+    """A directory of the project without `__init__.py`, imported as a package."""
+
+    importer: Module
+    dotted: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Updated(Value):
+    """Result of a method that changes the data value it is called on: the new receiver and what the call returns."""
+
+    receiver: Value
+    value: Value
+
+
+def named(value: Value, name: str) -> Value:
+    """The value under a variable name; a name that tells the role is kept against one that does not."""
+    if isinstance(value, Array) and value.name != name and value.kind not in ("scalar", "config"):
+        if value.name and role_of_name(value.name) and not role_of_name(name):
+            return value
+        return value.but(name=name)
+    if isinstance(value, Obj) and not value.subject.name:
+        value.subject.name = name
+    return value
+
+
+def truth(value: Value) -> bool | None:
+    """Whether a value is true, if that is known."""
+    if isinstance(value, Const):
+        try:
+            return bool(value.value)
+        except Exception:  # numpy-like constants do not occur; be safe with odd literals
+            return None
+    if isinstance(value, (Func, Klass, Ext, Mod)):
+        return True
+    return None
+
+
+def _is_none(value: Value) -> bool:
+    return isinstance(value, Const) and value.value is None
+
+
+def _hashable(value: Any) -> bool:
+    return isinstance(value, (str, int, float, bool, bytes, type(None)))
+
+
+def _expr(node: ir.Node) -> ir.Expr:
+    return node  # type: ignore[return-value]
+
+
+def _target_name(target: ir.Expr) -> str:
+    return "_".join(_target_names(target))
+
+
+def _target_names(target: ir.Expr) -> list[str]:
+    if isinstance(target, ir.Name):
+        return [target.name]
+    if isinstance(target, ir.Collection):
+        return [name for item in target.items for name in _target_names(item)]
+    return _target_names(target.value) if isinstance(target, ir.Starred) else []
+
+
+def _decorator(node: ir.Expr, run: Run) -> str:
+    """What a decorator means for a call of the function; most mean nothing."""
+    base = node.func if isinstance(node, ir.Call) else node
+    if isinstance(base, ir.Name) and base.name in ("property", "staticmethod", "classmethod", "cached_property"):
+        return "property" if "property" in base.name else base.name
+    if isinstance(base, ir.Attribute) and base.name in ("setter", "getter"):
+        return "setter"
+    value = run.eval(base)
+    if isinstance(value, Ext):
+        entry = lookup(value.path)
+        if entry is not None and entry.is_a("no-grad"):
+            return "no-grad"
+        if entry is not None and entry.is_a("argument"):
+            return "command"
+        if value.path.endswith("cached_property"):
+            return "property"
+    return ""
+
+
+def _join_cells(key: str, values: list[Any], where: Any) -> Any:
+    """Join of what the arms left in one cell: abstract values, row sets, fact sets, or plain marks."""
+    first = values[0]
+    if all(value is first for value in values):
+        return first
+    if key == "items" and all(isinstance(v, tuple) for v in values):
+        longest = max(values, key=len)
+        if all(len(v) == len(longest) for v in values):
+            return tuple(join_all(column, where) for column in zip(*values, strict=True))
+        return longest
+    if key == "items":
+        merged: dict[Any, Value] = {}
+        for mapping in values:
+            for name, value in mapping.items():
+                merged[name] = join(merged[name], value, where) if name in merged else value
+        return merged
+    if all(isinstance(v, Value) for v in values):
+        return join_all(values, where)
+    known = [v for v in values if v is not None]
+    if known and all(isinstance(v, Rows) for v in known):
+        return (
+            either(where, tuple(known))
+            if len(known) > 1 and all(v.known for v in known)
+            else known[0]
+            if len(known) == 1
+            else UNKNOWN_ROWS
+        )
+    if known and all(isinstance(v, frozenset) for v in known):
+        return frozenset().union(*known)
+    if known and all(v == known[0] for v in known) and len(known) == len(values):
+        return known[0]
+    return "unknown" if any(isinstance(v, str) for v in known) else known[0] if known else None
+
+
+_EXPRESSIONS: dict[type, Callable[[Run, Any], Value]] = {
+    ir.Name: Run._name,
+    ir.Constant: Run._constant,
+    ir.Format: Run._format,
+    ir.Attribute: Run._attribute,
+    ir.Subscript: Run._subscript,
+    ir.Slice: Run._slice,
+    ir.Call: Run._call,
+    ir.Binary: Run._binary,
+    ir.Boolean: Run._boolean,
+    ir.Unary: Run._unary,
+    ir.Compare: Run._compare,
+    ir.IfExp: Run._ifexp,
+    ir.Collection: Run._collection,
+    ir.Starred: lambda run, node: run.eval(node.value),
+    ir.DictDisplay: Run._dict,
+    ir.Lambda: Run._lambda,
+    ir.Comprehension: Run._comprehension,
+    ir.Yield: Run._yield,
+    ir.Await: lambda run, node: run.eval(node.value),
+    ir.Walrus: Run._walrus,
+    ir.Unknown: lambda run, node: UNKNOWN,
+}
+_STATEMENTS: dict[type, Callable[[Run, Any], Flow]] = {
+    ir.Assign: Run._assign,
+    ir.AugAssign: Run._augmented,
+    ir.AnnAssign: Run._annotated,
+    ir.ExprStmt: Run._expression,
+    ir.Return: Run._return,
+    ir.Raise: Run._raise,
+    ir.Delete: Run._delete,
+    ir.If: Run._if,
+    ir.For: Run._for,
+    ir.While: Run._while,
+    ir.With: Run._with,
+    ir.Try: Run._try,
+    ir.Match: Run._match,
+    ir.FunctionDef: Run._function,
+    ir.ClassDef: Run._class,
+    ir.Import: Run._import,
+    ir.ImportFrom: Run._import_from,
+    ir.Global: Run._global,
+    ir.Assert: Run._assert,
+    ir.Jump: Run._jump,
+}
+
+# The semantics of libraries call back into `Run`; they are imported last so that both sides can name each other.
+from mllint_bio.predict import library  # noqa: E402

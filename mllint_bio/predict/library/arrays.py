@@ -1,0 +1,1520 @@
+"""Rows and columns: what indexing, arithmetic and the methods of tables, arrays and tensors do to provenance."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mllint_bio import catalog
+from mllint_bio.events import Draw, Fit, Learned, Pairing, Resample, Score, Split, Subject
+from mllint_bio.predict import ir
+from mllint_bio.predict.values import (
+    NONE,
+    UNKNOWN,
+    Array,
+    Bound_,
+    Choice,
+    Const,
+    Dict,
+    Func,
+    Obj,
+    Seq,
+    Value,
+    join,
+    join_all,
+    options,
+    role_of_name,
+)
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Rows, union
+
+if TYPE_CHECKING:
+    from mllint_bio.predict.interpreter import Call, Run
+
+DATA_KINDS = frozenset({"table", "array", "batch", "dataset", "loader", "unknown", "param"})
+
+# -- looking into values ---------------------------------------------------------------------------------------------
+
+
+def arrays_in(value: Value | None, depth: int = 3) -> list[Array]:
+    """Data values inside a value (members of containers included)."""
+    if value is None:
+        return []
+    if isinstance(value, Array):
+        return [value]
+    if depth <= 0:
+        return []
+    members: Iterable[Value]
+    if isinstance(value, Choice):
+        members = value.options
+    elif isinstance(value, Seq):
+        members = [*value.items, *([value.rest] if value.rest is not None else [])]
+    elif isinstance(value, Dict):
+        members = [*value.items.values(), *([value.rest] if value.rest is not None else [])]
+    elif isinstance(value, Obj):
+        data = value.cells.get("#data")
+        return [data] if isinstance(data, Array) else []
+    else:
+        return []
+    return [array for member in members for array in arrays_in(member, depth - 1)]
+
+
+def objects_in(value: Value | None, depth: int = 2) -> list[Obj]:
+    """Objects inside a value."""
+    if isinstance(value, Obj):
+        return [value]
+    if isinstance(value, Array):
+        return list(value.owner) if isinstance(value.owner, tuple) else []
+    if isinstance(value, Choice):
+        return [obj for option in value.options for obj in objects_in(option, depth)]
+    if depth > 0 and isinstance(value, Seq):
+        return [obj for item in (*value.items, value.rest) for obj in objects_in(item, depth - 1)]
+    if depth > 0 and isinstance(value, Dict):
+        return [obj for item in (*value.items.values(), value.rest) for obj in objects_in(item, depth - 1)]
+    return []
+
+
+def scores_of(value: Value | None) -> frozenset[int]:
+    """Ids of the Score events that a value carries."""
+    if isinstance(value, Array):
+        return value.scores
+    found: frozenset[int] = frozenset()
+    for array in arrays_in(value):
+        found |= array.scores
+    return found
+
+
+def data_of(value: Value | None) -> Array:
+    """The data value inside a value: itself, the data of a loader or data set, or what the members of a list have in common."""
+    if isinstance(value, Array):
+        return value
+    if isinstance(value, Obj):
+        data = value.cells.get("#data")
+        if isinstance(data, Array):
+            return data
+        if value.is_a("dataset"):
+            from mllint_bio.predict.library.networks import dataset_data
+
+            return dataset_data(value)
+        return UNKNOWN
+    found = arrays_in(value)
+    if not found:
+        return UNKNOWN
+    joined = join_all(found)
+    return joined if isinstance(joined, Array) else UNKNOWN
+
+
+def blend(run: Run, values: Sequence[Value]) -> Array:
+    """A value that depends on all of these in an unknown way: it keeps their facts and proves nothing new."""
+    found = [array for value in values for array in arrays_in(value)]
+    if not found:
+        return UNKNOWN
+    if len(found) == 1:
+        return found[0].but(linear=None, mask=None, stat=None, order=found[0].order)
+    rows = _common_rows(found)
+    prediction = next((a.prediction for a in found if a.prediction), None)
+    return Array(
+        kind=next((a.kind for a in found if a.kind in DATA_KINDS and a.has_rows), found[0].kind),
+        rows=rows,
+        learned=frozenset().union(*(a.learned for a in found)),
+        prediction=prediction,
+        scores=frozenset().union(*(a.scores for a in found)),
+        ordered=found[0].ordered if all(a.ordered == found[0].ordered for a in found) else "",
+        group=next((a.group for a in found if a.group), ""),
+        activation=next((a.activation for a in found if a.activation), "")
+        if len([a for a in found if a.activation]) == 1 and False
+        else "",
+        noise=next((a.noise for a in found if a.noise), ""),
+        name=next((a.name for a in found if a.has_rows), ""),
+    )
+
+
+def _common_rows(found: Sequence[Array]) -> Rows:
+    known = list(dict.fromkeys(a.rows for a in found if a.has_rows))
+    if not known:
+        return UNKNOWN_ROWS
+    if len(known) == 1:
+        return known[0]
+    return UNKNOWN_ROWS
+
+
+def absorb(run: Run, call: Call, name: str = "") -> Value:
+    """Result of a call that is not followed: it depends on all arguments, and holds an unknown subset of their rows."""
+    return _unresolved_result(run, call, name)
+
+
+def _unresolved_result(run: Run, call: Call, name: str) -> Value:
+    run.unresolved(name, call)
+    found = [a for v in call.everything() for a in arrays_in(v)]
+    with_rows = [a for a in found if a.has_rows and a.kind not in ("scalar", "config")]
+    result = blend(run, found) if found else UNKNOWN
+    if not with_rows:
+        return result.but(kind="unknown", rows=run.source(call.node, name), prediction=None, name="")
+    rows = _common_rows(with_rows)
+    if not rows.known:
+        return result.but(kind="unknown", rows=UNKNOWN_ROWS, name="")
+    return result.but(kind="unknown", rows=rows.some(run.site(call.node)), linear=None, mask=None, name="")
+
+
+# -- iteration and unpacking -----------------------------------------------------------------------------------------
+
+
+def iterated(run: Run, value: Value, node: ir.Node) -> Value:
+    """What one round of a loop over the value gets."""
+    if isinstance(value, Choice):
+        return join_all([iterated(run, option, node) for option in value.options])
+    if isinstance(value, Seq):
+        return value.element()
+    if isinstance(value, Dict):
+        keys = [Const(k) for k in value.items]
+        return keys[0] if len(keys) == 1 and value.rest is None else UNKNOWN
+    if isinstance(value, Const):
+        return UNKNOWN
+    if isinstance(value, Obj):
+        from mllint_bio.predict.library.networks import iterate_object
+
+        return iterate_object(run, value, node)
+    if isinstance(value, Array):
+        if value.kind == "range":
+            return Array(kind="scalar", base=value.rows, rows=UNKNOWN_ROWS)
+        if value.kind == "groups":
+            return Seq("tuple", [Array(kind="scalar", name="key"), value.but(kind="table", rows=value.rows.some(run.site(node)))])
+        if value.kind == "unique":
+            return value.but(kind="scalar")
+        if value.kind == "loader":
+            return value.but(kind="batch")
+        return value.but(kind="item" if value.kind in ("table", "array", "dataset") else value.kind, linear=None, mask=None)
+    return UNKNOWN
+
+
+def piece(run: Run, value: Value, position: int, names: Sequence[str], node: ir.Node) -> Value:
+    """Element `position` of a value that is unpacked into `names` but whose members are not known."""
+    if isinstance(value, Seq):
+        if value.exact and position < len(value.items):
+            return value.items[position]
+        return value.element()
+    if isinstance(value, Dict):
+        return UNKNOWN
+    if isinstance(value, Obj):
+        return iterated(run, value, node)
+    if not isinstance(value, Array):
+        return UNKNOWN
+    if value.kind in ("batch", "item", "stat", "scalar", "noise") or value.prediction is not None or not value.has_rows:
+        return value
+    roles = [role_of_name(name) for name in names]
+    if len({r for r in roles if r}) >= 2:  # what comes out is called train and test: different parts of what went in
+        key = (run.site(node), roles[position] or position)
+        rows = (
+            value.rows.some(key)
+            if len(value.rows.steps()) > 1
+            else run.source(node, names[position], roles[position] or position)
+        )
+        return value.but(rows=rows, name=names[position])
+    if value.kind == "unknown" and len(names) > 1:
+        return value
+    return value
+
+
+def unpacked(run: Run, value: Seq, targets: Sequence[ir.Expr], node: ir.Node) -> None:
+    """Notice a splitter's results unpacked in another order than documented (names against parts)."""
+    split = value.cells.get("#split")
+    if split is None or len(targets) != len(value.items):
+        return
+    names = [t.name if isinstance(t, (ir.Name, ir.Attribute)) else "" for t in targets]
+    roles = [role_of_name(name) for name in names]
+    parts = ["train" if i % 2 == 0 else "test" for i in range(len(names))]
+    run.amend(split, names=tuple(names))
+    if len(names) < 2 or any(role == "" for role in roles):
+        return
+    wrong = [i for i, (role, part) in enumerate(zip(roles, parts, strict=True)) if (role == "train") != (part == "train")]
+    if wrong:
+        first = wrong[0]
+        run.emit(
+            Pairing, node, train_name=names[0], train_base=parts[0], test_name=names[first], test_base=parts[first], swapped=True
+        )
+
+
+def extend(run: Run, sequence: Seq, value: Value) -> None:
+    """`list += value` and `list.extend(value)`."""
+    if isinstance(value, Seq) and value.exact and not run.loops:
+        _grow(run, sequence, value.items)
+    else:
+        _collect(run, sequence, iterated_silently(run, value))
+
+
+def iterated_silently(run: Run, value: Value) -> Value:
+    """One member of a value, without the events that a loop over it would cause."""
+    if isinstance(value, (Seq, Dict)):
+        return value.element()
+    return value
+
+
+def _grow(run: Run, sequence: Seq, items: Iterable[Value]) -> None:
+    members = (*sequence.items, *items)
+    if len(members) > 64:
+        _collect(run, sequence, join_all(list(items)))
+    else:
+        run.write(sequence, "items", members)
+
+
+def _collect(run: Run, sequence: Seq, value: Value) -> None:
+    """Add a value that stands for an unknown number of members."""
+    run.write(sequence, "rest", value if sequence.rest is None else join(sequence.rest, value))
+
+
+def comprehended(run: Run, node: ir.Comprehension, element: Value, iterables: Sequence[Value], filtered: bool) -> Value:
+    """Result of a comprehension whose element was evaluated once."""
+    first = iterables[0] if iterables else UNKNOWN
+    if (
+        len(iterables) == 1
+        and isinstance(first, Array)
+        and first.has_rows
+        and isinstance(element, Array)
+        and element.rows == first.rows
+    ):
+        rows = element.rows.some(run.site(node)) if filtered else element.rows
+        kind = "array" if first.kind in ("table", "array", "item") else first.kind
+        return element.but(kind="index" if first.kind == "index" else kind, rows=rows, base=first.base)
+    if len(iterables) == 1 and isinstance(first, Array) and first.kind == "index":
+        if isinstance(element, Array) and element.kind == "index" and filtered:
+            return Array(kind="index", rows=first.rows.some(run.site(node)), base=first.base)
+        if isinstance(element, Array) and element.kind in ("scalar", "index"):
+            return first
+    if len(iterables) > 1 and isinstance(element, Array) and element.has_rows:
+        element = element.but(group=element.group or "source object")
+    return Seq("set" if node.kind == "set" else "list", (), element)
+
+
+# -- arithmetic ------------------------------------------------------------------------------------------------------
+
+_FOLD: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv, "%": operator.mod,
+}  # fmt: skip
+
+
+def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value:
+    """`left op right`."""
+    if isinstance(left, Const) and isinstance(right, Const):
+        return _fold(left.value, op, right.value)
+    if isinstance(left, Choice) or isinstance(right, Choice):
+        pairs = [(a, b) for a in options(left) for b in options(right)]
+        if len(pairs) <= 8:
+            return join_all([binary(run, node, a, op, b) for a, b in pairs])
+        return blend(run, [left, right])
+    if isinstance(left, Seq) and isinstance(right, Seq) and op == "+":
+        rest = join_all([r for r in (left.rest, right.rest) if r is not None]) if left.rest or right.rest else None
+        return Seq(left.kind, (*left.items, *right.items), rest)
+    if isinstance(left, Seq) and op == "*":
+        return Seq(left.kind, (), left.element()) if left.items or left.rest else Seq(left.kind)
+    a, b = as_array(left), as_array(right)
+    if a is None or b is None:
+        return blend(run, [left, right])
+    if op in ("&", "|"):
+        return _combine_masks(run, node, a, op, b)
+    if op == "-" and a.kind in ("index", "set") and b.kind in ("index", "set") and a.has_rows and b.has_rows:
+        return a.but(rows=a.rows.without(b.rows), order=None)
+    if op == "@":
+        return a.but(linear=None, mask=None, activation="linear") if a.has_rows else b
+    linear = _linear(a, left, op, b, right)
+    if linear is not None or (a.kind == "scalar" and b.kind == "scalar"):
+        merged = blend(run, [x for x in (a, b) if x is not UNKNOWN])
+        return merged.but(
+            kind="scalar", linear=linear, rows=UNKNOWN_ROWS if not merged.scores and not merged.prediction else merged.rows
+        )
+    applied = _apply_statistic(run, node, a, op, b)
+    if applied is not None:
+        return applied
+    handwritten = _hand_error(run, node, a, op, b)
+    result = blend(run, [x for x in (left, right) if not isinstance(x, Const)])
+    if isinstance(right, Const) or isinstance(left, Const):
+        kept = a if isinstance(right, Const) else b
+        result = result.but(activation=kept.activation if op in ("*", "/") else "", activated_at=kept.activated_at)
+        if result.prediction and op in ("*", "+", "-", "/"):
+            result = result.but(prediction=kept.prediction)
+    else:
+        result = result.but(activation="")
+    return result.but(scores=result.scores | handwritten, linear=None, mask=None)
+
+
+def _fold(a: Any, op: str, b: Any) -> Value:
+    try:
+        if op in _FOLD and isinstance(a, (int, float, str)) and isinstance(b, (int, float, str)):
+            if op == "*" and (isinstance(a, str) or isinstance(b, str)):
+                return UNKNOWN
+            return Const(_FOLD[op](a, b))
+        if op == "**" and isinstance(a, (int, float)) and isinstance(b, (int, float)) and abs(b) < 64:
+            return Const(a**b)
+    except (TypeError, ZeroDivisionError, OverflowError, ValueError):
+        pass
+    return UNKNOWN
+
+
+def as_array(value: Value) -> Array | None:
+    """The value as data; constants carry nothing."""
+    if isinstance(value, Array):
+        return value
+    if isinstance(value, Const):
+        return Array(kind="scalar") if isinstance(value.value, (int, float)) else UNKNOWN
+    if isinstance(value, Obj):
+        data = value.cells.get("#data")
+        return data if isinstance(data, Array) else None
+    if isinstance(value, Seq):
+        found = arrays_in(value)
+        joined = join_all(found) if found else UNKNOWN
+        return joined if isinstance(joined, Array) else None
+    return None
+
+
+def bound_of(value: Value) -> Bound | None:
+    """A value as a slice boundary; an unknown number is a symbol of its own."""
+    if isinstance(value, Const):
+        return Bound(float(value.value)) if isinstance(value.value, (int, float)) and not isinstance(value.value, bool) else None
+    if isinstance(value, Array):
+        return value.linear or Bound(0.0, ((f"v{id(value)}", 1.0),))
+    return Bound(0.0, ((f"v{id(value)}", 1.0),))
+
+
+def _linear(a: Array, left: Value, op: str, b: Array, right: Value) -> Bound | None:
+    if a.linear is None and b.linear is None:
+        return None
+    x = a.linear if a.linear is not None else bound_of(left) if isinstance(left, (Const, Array)) else None
+    y = b.linear if b.linear is not None else bound_of(right) if isinstance(right, (Const, Array)) else None
+    if x is None or y is None:
+        return None
+    if op in ("+", "-"):
+        sign = 1.0 if op == "+" else -1.0
+        terms = dict(x.terms)
+        for symbol, factor in y.terms:
+            terms[symbol] = terms.get(symbol, 0.0) + sign * factor
+        return Bound(x.constant + sign * y.constant, tuple(sorted((s, f) for s, f in terms.items() if f)))
+    if op in ("*", "/", "//"):
+        if not y.terms and y.constant:
+            factor = y.constant if op == "*" else 1.0 / y.constant
+            return Bound(x.constant * factor, tuple((s, f * factor) for s, f in x.terms))
+        if op == "*" and not x.terms:
+            return Bound(y.constant * x.constant, tuple((s, f * x.constant) for s, f in y.terms))
+    return None
+
+
+def _apply_statistic(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> Value | None:
+    """Data minus its mean, data over its maximum: a transform written by hand, fitted on the rows of the statistic."""
+    if op not in ("-", "/", "*", "+") or (a.stat is None) == (b.stat is None):
+        return None
+    data, stat = (a, b) if b.stat is not None else (b, a)
+    if not data.has_rows or data.kind not in ("table", "array", "unknown", "param") or data.prediction is not None or data.scores:
+        return None
+    rows, site, learned, method = stat.stat
+    subject = Subject(api=f"statistic.{method}", role="statistic", at=site, name=stat.name)
+    number = run.emit(Fit, site, subject=_same_subject(run, site, subject), role="statistic", data=stat.view(), method=method)
+    return data.but(learned=data.learned | learned | {Learned(number, "statistic", rows)}, linear=None, mask=None)
+
+
+def _same_subject(run: Run, site: Any, subject: Subject) -> Subject:
+    """One subject per place, so that a loop does not make new ones."""
+    known: dict[Any, Subject] = run.__dict__.setdefault("statistics", {})
+    return known.setdefault((site, subject.api), subject)
+
+
+def _hand_error(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> frozenset[int]:
+    """`prediction - truth`: the start of a hand-written regression error."""
+    if op != "-" or (a.prediction is None) == (b.prediction is None) or run.inside_forward:
+        return frozenset()
+    predicted, truth = (a, b) if a.prediction is not None else (b, a)
+    if not truth.has_rows or predicted.rows != truth.rows or truth.kind == "scalar" or predicted.prediction is None:
+        return frozenset()
+    return frozenset({emit_score(run, node, "error", "regression", predicted, truth, direction="down", handwritten=True)})
+
+
+def emit_score(run: Run, node: ir.Node, metric: str, family: str, predicted: Array, truth: Array, **fields: Any) -> int:
+    """Record a figure computed from a prediction and the truth, and return its id."""
+    prediction = predicted.prediction
+    subject = prediction.subject if prediction else None
+    fitted = prediction_fitted(run, subject)
+    rows = predicted.rows if predicted.has_rows else truth.rows
+    data = predicted.but(rows=rows, name=predicted.name or truth.name)
+    view = data.view()
+    if not view.named_role and role_of_name(truth.name):
+        view = data.but(name=truth.name).view()
+    inputs = predicted.learned | truth_facts(truth)
+    return run.emit(
+        Score,
+        node,
+        metric=metric,
+        family=family,
+        data=view,
+        truth=truth.view(),
+        subject=subject,
+        fitted=fitted,
+        inputs=inputs,
+        **fields,
+    )
+
+
+def truth_facts(truth: Array) -> frozenset[Learned]:
+    """What shaped the labels is no leak into the model's inputs, except where the label column itself was resampled."""
+    return frozenset()
+
+
+def prediction_fitted(run: Run, subject: Subject | None) -> Rows:
+    """Rows that this subject has learned from so far."""
+    if subject is None:
+        return UNKNOWN_ROWS
+    rows = subject.facts.get("fitted")
+    return rows if isinstance(rows, Rows) else UNKNOWN_ROWS
+
+
+# -- comparison and masks --------------------------------------------------------------------------------------------
+
+
+def compare(run: Run, node: ir.Compare, left: Value, op: str, right: Value) -> Value:
+    """`left op right`."""
+    if op in ("is", "is not"):
+        return _identity(left, op, right)
+    if isinstance(left, Const) and isinstance(right, Const):
+        return _compare_constants(left.value, op, right.value)
+    if op in ("in", "not in"):
+        return _membership(run, left, op, right)
+    if isinstance(left, Choice) and isinstance(right, Const) and all(isinstance(o, Const) for o in left.options):
+        return UNKNOWN
+    a, b = as_array(left), as_array(right)
+    if a is None or b is None:
+        return blend(run, [left, right])
+    if a.prediction is not None or b.prediction is not None:
+        return _compare_prediction(run, node, a, op, b, right)
+    if a.has_rows and isinstance(right, Const) and a.kind not in ("scalar", "item", "batch"):
+        column = (a.rows, a.column or a.name)
+        if op in ("==", "!="):
+            return a.but(kind="mask", mask=(Equals(column, right.value), op == "=="), linear=None)
+        return a.but(kind="mask", mask=((column, _positive(op), right.value), op in ("<", "<=")), linear=None)
+    if a.has_rows and a.kind not in ("scalar", "item", "batch"):
+        return a.but(kind="mask", mask=((run.site(node), "cmp"), True), linear=None)
+    return blend(run, [left, right]).but(linear=None)
+
+
+def _positive(op: str) -> str:
+    """Complementary comparisons share one key."""
+    return "<|>=" if op in ("<", ">=") else "<=|>"
+
+
+def _identity(left: Value, op: str, right: Value) -> Value:
+    if isinstance(right, Const) and right.value is None:
+        if isinstance(left, Const):
+            return Const((left.value is None) == (op == "is"))
+        if isinstance(left, (Obj, Seq, Dict, Func)):
+            return Const(op == "is not")
+    return UNKNOWN
+
+
+def _compare_constants(a: Any, op: str, b: Any) -> Value:
+    try:
+        match op:
+            case "==":
+                return Const(a == b)
+            case "!=":
+                return Const(a != b)
+            case "<":
+                return Const(a < b)
+            case "<=":
+                return Const(a <= b)
+            case ">":
+                return Const(a > b)
+            case ">=":
+                return Const(a >= b)
+            case "in":
+                return Const(a in b)
+            case "not in":
+                return Const(a not in b)
+    except TypeError:
+        pass
+    return UNKNOWN
+
+
+def _membership(run: Run, left: Value, op: str, right: Value) -> Value:
+    members: list[Any] | None = None
+    if isinstance(right, Seq) and right.exact and all(isinstance(i, Const) for i in right.items):
+        members = [i.value for i in right.items if isinstance(i, Const)]
+    elif isinstance(right, Dict) and right.rest is None:
+        members = list(right.items)
+    if members is not None and isinstance(left, Const):
+        return Const((left.value in members) == (op == "in"))
+    return blend(run, [left]).but(kind="mask") if isinstance(left, Array) and left.has_rows else UNKNOWN
+
+
+def _compare_prediction(run: Run, node: ir.Compare, a: Array, op: str, b: Array, right: Value) -> Value:
+    predicted, other = (a, b) if a.prediction is not None else (b, a)
+    prediction = predicted.prediction
+    assert prediction is not None
+    if (
+        op in ("==", "!=")
+        and other.prediction is None
+        and not isinstance(right, Const)
+        and (other.has_rows or other.kind in ("item", "batch", "array"))
+    ):
+        if not run.inside_forward and not predicted.scores:
+            number = emit_score(
+                run, node, "accuracy", "label", predicted, other, direction="up", handwritten=True, decomposable=True
+            )
+            return predicted.but(kind="hits", scores=predicted.scores | {number}, prediction=None, mask=None)
+        return predicted.but(kind="hits", mask=None)
+    if op in (">", ">=", "<", "<=") and not predicted.scores:
+        label = Array(**{**_fields(predicted), "prediction": _as_output(prediction, "label"), "activation": ""})
+        threshold = b if predicted is a else a
+        return label.but(
+            owner=threshold.owner if isinstance(threshold.owner, str) else predicted.owner, scores=label.scores | threshold.scores
+        )
+    return predicted.but(kind="mask", scores=a.scores | b.scores, mask=((run.site(node), "p"), True))
+
+
+def _as_output(prediction: Any, output: str) -> Any:
+    from dataclasses import replace
+
+    return replace(prediction, output=output)
+
+
+def _fields(array: Array) -> dict[str, Any]:
+    return {name: getattr(array, name) for name in array.__dataclass_fields__}
+
+
+def negated(run: Run, value: Value) -> Value:
+    """`~mask`."""
+    if isinstance(value, Array):
+        if value.kind == "complement-of":
+            return value
+        return value.but(
+            mask=(value.mask[0], not value.mask[1]) if value.mask is not None else None, kind="mask" if value.mask else value.kind
+        )
+    return UNKNOWN
+
+
+def _combine_masks(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> Value:
+    if a.prediction is not None or b.prediction is not None:
+        return blend(run, [a, b])
+    rows = a.rows if a.has_rows else b.rows
+    return blend(run, [a, b]).but(kind="mask", rows=rows, mask=((run.site(node), a.mask, op, b.mask), True))
+
+
+# -- indexing --------------------------------------------------------------------------------------------------------
+
+
+def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscript) -> Value:
+    """`value[indices]`."""
+    if isinstance(value, Choice):
+        return join_all([subscript(run, option, indices, node) for option in value.options if option is not NONE])
+    index = indices[0] if len(indices) == 1 else None
+    if isinstance(value, Seq):
+        return _item_of_sequence(run, value, index, node)
+    if isinstance(value, Dict):
+        if isinstance(index, Const):
+            found = value.items.get(index.value) if _hashable(index.value) else None
+            return found if found is not None else value.rest if value.rest is not None else UNKNOWN
+        return value.element()
+    if isinstance(value, Bound_) and isinstance(value.receiver, Array):
+        return subscript(run, value.receiver, indices, node)
+    if isinstance(value, Obj):
+        return _item_of_object(run, value, indices, node)
+    if isinstance(value, Const):
+        return UNKNOWN
+    if not isinstance(value, Array):
+        from mllint_bio.predict.library.calls import external_item
+
+        return external_item(run, value, indices, node)
+    if len(indices) == 1 and isinstance(index, Seq) and index.kind == "tuple":
+        indices = index.items
+        index = indices[0] if len(indices) == 1 else None
+    rowwise = value.kind == "indexer"
+    target = value.owner[0] if rowwise and isinstance(value.owner, tuple) else value
+    result = _select_rows(run, target, indices, node, rowwise)
+    return result
+
+
+def _hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _item_of_sequence(run: Run, value: Seq, index: Value | None, node: ir.Node) -> Value:
+    if isinstance(index, Const) and isinstance(index.value, int) and value.exact:
+        if -len(value.items) <= index.value < len(value.items):
+            return value.items[index.value]
+        return value.element()
+    if isinstance(index, Seq) and index.kind == "slice":
+        bounds = [b.value if isinstance(b, Const) else _missing for b in index.items]
+        if value.exact and _missing not in bounds and all(b is None or isinstance(b, int) for b in bounds):
+            return Seq(value.kind, value.items[slice(*bounds)])
+        element = value.element()
+        if isinstance(element, Array) and element.has_rows:
+            return _slice_rows(
+                run,
+                Array(kind="array", rows=element.rows, learned=element.learned, name=element.name, group=element.group),
+                index,
+                node,
+            )
+        return Seq(value.kind, (), element)
+    return value.element()
+
+
+_missing = object()
+
+
+def _item_of_object(run: Run, value: Obj, indices: Sequence[Value], node: ir.Subscript) -> Value:
+    if value.klass is not None:
+        found = value.klass.lookup("__getitem__")
+        if found is not None and not value.is_a("dataset"):
+            return run.call_method(value, "__getitem__", _call(node, list(indices)))
+    if ".[]" in value.cells:
+        return value.cells[".[]"]  # type: ignore[no-any-return]
+    children = value.cells.get("#children")
+    if isinstance(children, Seq):
+        return _item_of_sequence(run, children, indices[0] if indices else None, node)
+    data = data_of(value)
+    if data.has_rows:
+        return _select_rows(run, data, indices, node, False)
+    return UNKNOWN
+
+
+def _call(node: ir.Expr, args: list[Value]) -> Any:
+    from mllint_bio.predict.interpreter import Call
+
+    return Call(node, args, {})
+
+
+def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subscript, rowwise: bool) -> Value:
+    first = indices[0] if indices else UNKNOWN
+    value = value.but(linear=None, mask=None)
+    if isinstance(first, Choice):
+        return join_all([_select_rows(run, value, [option, *indices[1:]], node, rowwise) for option in first.options])
+    column = indices[1] if len(indices) > 1 else None
+    name = column.value if isinstance(column, Const) and isinstance(column.value, (str, int)) else ""
+    if name != "":
+        value = value.but(column=str(name))
+    if value.kind == "groups":
+        return value.but(column=str(first.value)) if isinstance(first, Const) else value
+    if value.kind == "stat":
+        return value
+    if isinstance(first, Const):
+        if isinstance(first.value, str):
+            return value.but(column=first.value) if value.kind != "dict-like" else value
+        if first.value is None or first.value is Ellipsis:
+            return value
+        if isinstance(first.value, int):
+            if value.kind in ("scalar", "shape"):
+                return value.but(kind="scalar", linear=value.linear if first.value == 0 else None)
+            if value.prediction is not None and value.kind in ("stat-pair",):
+                return value
+            return value.but(kind="item") if not (len(indices) > 1) else value
+    if isinstance(first, Seq):
+        if first.kind == "slice":
+            if _is_full(first):
+                second = indices[1] if len(indices) > 1 else None
+                if value.prediction is not None or not isinstance(second, Array):
+                    return value
+                return value.but(learned=value.learned | second.learned)
+            return _slice_rows(run, value, first, node)
+        if (
+            first.kind in ("list", "tuple")
+            and first.exact
+            and all(isinstance(i, Const) and isinstance(i.value, str) for i in first.items)
+            and not rowwise
+        ):
+            return value.but(column="")
+        inner = arrays_in(first)
+        if inner and any(a.kind == "index" for a in inner):
+            return _by_index(run, value, next(a for a in inner if a.kind == "index"), node)
+        if not rowwise and not isinstance(first.element(), Const):
+            return value.but(learned=value.learned | frozenset().union(*(a.learned for a in inner)) if inner else value.learned)
+        return value.but(rows=value.rows.some(run.site(node))) if value.has_rows and rowwise else value
+    if isinstance(first, Array):
+        return _by_array(run, value, first, node, rowwise)
+    return value
+
+
+def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: bool) -> Value:
+    if index.scores and not index.has_rows:
+        return value.but(scores=value.scores | index.scores)
+    if index.kind == "index":
+        return _by_index(run, value, index, node)
+    if index.kind == "outside" and value.has_rows:
+        return value.but(
+            rows=value.rows.without(index.rows.moved(index.base, value.rows))
+            if index.rows.known
+            else value.rows.some(run.site(node))
+        )
+    if index.kind == "mask" or index.mask is not None:
+        learned = value.learned | {fact for fact in index.learned if fact.kind.startswith("selector")}
+        if not value.has_rows:
+            return value.but(learned=learned)
+        if index.mask is not None:
+            return value.but(rows=value.rows.select(_mask_key(index.mask[0]), index.mask[1]), learned=learned)
+        return value.but(rows=value.rows.some(run.site(node)), learned=learned)
+    if index.kind == "columns" or any(fact.kind.startswith("selector") for fact in index.learned):
+        return value.but(learned=value.learned | index.learned)
+    if index.kind in ("scalar", "item", "config", "unknown") and not rowwise:
+        if value.kind in ("array", "table") and index.kind == "scalar":
+            return value.but(kind="item" if value.kind == "array" else value.kind)
+        return value.but(learned=value.learned | index.learned)
+    if value.has_rows and index.kind in ("array", "table", "unknown", "noise"):
+        return value.but(rows=value.rows.some(("by", _key_of(index), run.site(node) if not _key_of(index) else None)))
+    return value
+
+
+def _key_of(index: Array) -> Any:
+    return (index.rows, index.name) if index.name else None
+
+
+def _mask_key(key: Any) -> Any:
+    return key
+
+
+def _by_index(run: Run, value: Array, index: Array, node: ir.Node) -> Value:
+    """Rows by an index: the index's own steps, taken from this table."""
+    if not value.has_rows:
+        value = value.but(rows=run.source(value_node(node), value.name, value.name))
+    rows = index.rows.moved(index.base, value.rows)
+    if not rows.known:
+        rows = value.rows.some((repr(index.rows), index.name))
+    return value.but(rows=rows, order=index.order, ordered="shuffled" if index.ordered == "shuffled" else value.ordered)
+
+
+def value_node(node: ir.Node) -> ir.Node:
+    """The node that stands for the table which is indexed."""
+    return node.value if isinstance(node, ir.Subscript) else node
+
+
+def _is_full(index: Seq) -> bool:
+    return all(isinstance(part, Const) and part.value is None for part in index.items[:2])
+
+
+def _slice_rows(run: Run, value: Array, index: Seq, node: ir.Node) -> Array:
+    if not value.has_rows:
+        return value
+    step = index.items[2]
+    if isinstance(step, Const) and step.value not in (None, 1):
+        if step.value == -1 and _is_full(index):
+            return value
+        return value.but(rows=value.rows.some(run.site(node)), linear=None)
+    if not (isinstance(step, Const)):
+        return value.but(rows=value.rows.some(run.site(node)), linear=None)
+    lower, upper = (None if isinstance(b, Const) and b.value is None else bound_of(b) for b in index.items[:2])
+    if lower is not None and not lower.terms and lower.constant == 0:
+        lower = None
+    rows = value.rows.slice(lower, upper, value.order)
+    sliced = value.but(rows=rows, order=None)
+    if value.kind in ("array", "table", "index", "dataset", "unknown", "param"):
+        _note_slice(run, node, value, rows, upper if lower is None else lower if upper is None else None)
+    return sliced
+
+
+def _note_slice(run: Run, node: ir.Node, value: Array, rows: Rows, boundary: Bound | None) -> None:
+    """Two slices with one boundary are a split: record it at the second one."""
+    if boundary is None or boundary.terms == () and abs(boundary.constant) <= 3:
+        return
+    known: dict[Any, tuple[Rows, Any]] = run.__dict__.setdefault("slices", {})
+    key = (value.rows, value.order, boundary)
+    if key not in known:
+        known[key] = (rows, run.site(node))
+        return
+    first, site = known[key]
+    if first == rows or run.__dict__.setdefault("sliced", set()).__contains__(key):
+        return
+    run.__dict__["sliced"].add(key)
+    random = value.ordered == "shuffled"
+    run.emit(
+        Split,
+        site,
+        data=value.view(),
+        parts=(first, rows),
+        how="slice",
+        api="slice",
+        shuffles=random,
+        stream="" if not random else "order",
+    )
+
+
+# -- writing into data -----------------------------------------------------------------------------------------------
+
+
+def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.Node) -> Value:
+    """The data value after `receiver[where] = value` or `receiver.name = value`: it carries the facts of what was put in."""
+    content = data_of(value)
+    if receiver.kind == "indexer" and isinstance(receiver.owner, tuple):
+        receiver = receiver.owner[0]
+    if isinstance(where, str) and content.has_rows and receiver.kind == "annotated":
+        return receiver.but(learned=receiver.learned | content.learned)
+    if not receiver.has_rows and content.has_rows:
+        return receiver.but(
+            rows=content.rows, learned=receiver.learned | content.learned, prediction=receiver.prediction or content.prediction
+        )
+    return receiver.but(
+        learned=receiver.learned | content.learned,
+        scores=receiver.scores | content.scores,
+        prediction=receiver.prediction or content.prediction,
+    )
+
+
+# -- attributes and methods of data ----------------------------------------------------------------------------------
+
+_INDEXERS = frozenset({"iloc", "loc", "iat", "at", "ix"})
+_COLUMNS_LIKE = frozenset({"obs", "var", "obsm", "layers", "uns", "X", "x", "y", "edge_index", "raw"})
+
+
+def array_attribute(run: Run, value: Array, name: str, node: ir.Node) -> Value:
+    """`data.name` where it is not called."""
+    if name in _INDEXERS:
+        return Array(kind="indexer", owner=(value,), rows=value.rows, name=value.name)
+    if name == "shape":
+        return Array(kind="shape", linear=_length(value), rows=UNKNOWN_ROWS)
+    if name == "index" and value.has_rows:
+        return Array(kind="index", rows=value.rows, base=_base(value.rows), ordered=value.ordered)
+    if name in ("n_obs",):
+        return Array(kind="scalar", linear=_length(value))
+    described = catalog.method(name)
+    if described is not None and described.get("attribute"):
+        return apply_method(run, value, described, _call(node, []), name)  # type: ignore[arg-type]
+    if described is not None or name.startswith("_"):
+        return Bound_(value, name)
+    if value.kind in ("config", "scalar"):
+        return Array(kind="config", name=name) if value.kind == "config" else value
+    if value.kind in ("unknown", "param") and not value.has_rows:
+        return Array(kind="unknown", name=name)
+    return value.but(column=name, linear=None, mask=None, name=value.name)
+
+
+def _length(value: Array) -> Bound:
+    key = repr(value.rows) if value.has_rows else f"v{id(value)}"
+    return Bound(0.0, ((f"len({key})", 1.0),))
+
+
+def _base(rows: Rows) -> Rows:
+    """The table whose positions an index of these rows counts: the source."""
+    steps = rows.steps()
+    if not steps:
+        return rows
+    from mllint_bio.rows import Source, source
+
+    root = steps[0]
+    return source(root.key, root.label, root.size) if isinstance(root, Source) else rows
+
+
+def length_of(run: Run, value: Value) -> Value:
+    """`len(value)`."""
+    if isinstance(value, Seq) and value.exact and not run.loops:
+        return Const(len(value.items))
+    data = data_of(value)
+    if data.has_rows:
+        return Array(kind="scalar", linear=_length(data), base=data.rows)
+    return Array(kind="scalar", base=data.rows)
+
+
+def value_method(run: Run, value: Value, name: str, call: Call) -> Value:
+    """`value.name(...)` for data, containers and constants."""
+    if isinstance(value, Seq):
+        return _sequence_method(run, value, name, call)
+    if isinstance(value, Dict):
+        return _dict_method(run, value, name, call)
+    if isinstance(value, Const):
+        return _constant_method(run, value, name, call)
+    if isinstance(value, Bound_) and isinstance(value.receiver, Array):
+        return value_method(run, value.receiver, name, call)
+    if not isinstance(value, Array):
+        return blend(run, call.everything())
+    from mllint_bio.predict.library.calls import method_of_unknown
+
+    special = method_of_unknown(run, value, name, call)
+    if special is not None:
+        return special
+    described = catalog.method(name)
+    if described is None:
+        return _undescribed_method(run, value, name, call)
+    return apply_method(run, value, described, call, name)
+
+
+def _undescribed_method(run: Run, value: Array, name: str, call: Call) -> Value:
+    merged = blend(run, [value, *call.everything()])
+    if value.kind == "config":
+        return Array(kind="config", name=name)
+    if value.has_rows and value.kind in ("param", "unknown", "table", "array", "item", "dataset"):
+        return merged.but(rows=value.rows.some(run.site(call.node)), kind="unknown", linear=None)
+    if not merged.has_rows:
+        return merged.but(kind="unknown", rows=run.source(call.node, name), linear=None)
+    return merged
+
+
+def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
+    argument = call.at(0) or UNKNOWN
+    if name in ("append", "add", "appendleft"):
+        nested = len([loop for loop in run.loops])
+        item = _grouped(run, argument) if nested >= 2 else argument
+        if nested:
+            _collect(run, value, item)
+        else:
+            _grow(run, value, [item])
+        return NONE
+    if name in ("extend", "update"):
+        extend(run, value, argument)
+        return NONE
+    if name == "insert":
+        _collect(run, value, call.at(1) or UNKNOWN)
+        return NONE
+    if name == "pop":
+        return value.element()
+    if name in ("copy", "union"):
+        return Seq(value.kind, value.items, value.rest)
+    if name in ("difference",):
+        a, b = as_array(value), as_array(argument)
+        return a.but(rows=a.rows.without(b.rows)) if a is not None and b is not None and a.has_rows and b.has_rows else value
+    if name in ("sort", "reverse"):
+        return NONE
+    if name in ("index", "count"):
+        return Array(kind="scalar", scores=scores_of(value))
+    return blend(run, [value, *call.everything()])
+
+
+def _grouped(run: Run, value: Value) -> Value:
+    """What is appended in a loop inside a loop over objects: several rows of one object."""
+    from mllint_bio.events import LoopKind
+
+    outer = [loop for loop in run.loops[:-1] if loop.kind in (LoopKind.GROUP, LoopKind.FILE)]
+    inner = run.loops[-1]
+    if not outer or inner.kind in (
+        LoopKind.EPOCH,
+        LoopKind.FOLD,
+        LoopKind.CANDIDATE,
+        LoopKind.MODEL,
+        LoopKind.SEED,
+        LoopKind.BATCH,
+    ):
+        return value
+    entity = outer[-1].variable or "object"
+    if isinstance(value, Array):
+        return value.but(group=entity, rows=value.rows if value.has_rows else run.source(_NodeAt(inner.at), entity))
+    if isinstance(value, Seq):
+        return Seq(value.kind, [_grouped(run, item) for item in value.items], value.rest)
+    return value
+
+
+class _NodeAt:
+    """A place to name a source by, where only the site of a loop is at hand."""
+
+    def __init__(self, site: Any) -> None:
+        self.st, self.id = site.statement, site.node
+
+
+def _dict_method(run: Run, value: Dict, name: str, call: Call) -> Value:
+    argument = call.at(0)
+    if name in ("get", "pop", "setdefault"):
+        if isinstance(argument, Const) and _hashable(argument.value) and argument.value in value.items:
+            return value.items[argument.value]
+        default = call.at(1)
+        if value.rest is not None:
+            return value.rest
+        return default if default is not None else UNKNOWN
+    if name == "values":
+        return Seq("list", value.items.values(), value.rest)
+    if name == "keys":
+        return Seq("list", [Const(k) for k in value.items], UNKNOWN if value.rest is not None else None)
+    if name == "items":
+        pairs = [Seq("tuple", [Const(k), v]) for k, v in value.items.items()]
+        return Seq("list", pairs, Seq("tuple", [UNKNOWN, value.rest]) if value.rest is not None else None)
+    if name == "update":
+        if isinstance(argument, Dict):
+            run.write(value, "items", {**value.items, **argument.items, **call.kwargs})
+        elif call.kwargs:
+            run.write(value, "items", {**value.items, **call.kwargs})
+        return NONE
+    if name == "copy":
+        return Dict(value.items, value.rest)
+    return blend(run, [value.element(), *call.everything()])
+
+
+def _constant_method(run: Run, value: Const, name: str, call: Call) -> Value:
+    if isinstance(value.value, str):
+        if name == "format":
+            return blend(run, call.everything()).but(kind="text")
+        if name == "join":
+            return blend(run, call.everything()).but(kind="text")
+        plain = [a.value for a in call.args if isinstance(a, Const)]
+        if name in ("lower", "upper", "strip", "replace", "startswith", "endswith", "rstrip", "lstrip", "title") and len(
+            plain
+        ) == len(call.args):
+            try:
+                return Const(getattr(value.value, name)(*plain))
+            except (TypeError, ValueError):
+                return UNKNOWN
+        if name == "split" and len(plain) == len(call.args):
+            try:
+                return Seq("list", [Const(part) for part in value.value.split(*plain)])
+            except (TypeError, ValueError):
+                return UNKNOWN
+    return UNKNOWN
+
+
+# -- operations of the catalog ---------------------------------------------------------------------------------------
+
+
+def apply_method(run: Run, value: Array, described: catalog.Method, call: Call, name: str) -> Value:
+    """A catalogued method of a data object."""
+    from mllint_bio.predict.interpreter import Updated
+
+    params = described.get("params") or []
+    other = call.get(described.get("data"), params) if described.get("data") else call.at(0)
+    context = Operation(run, call, name, params, described.fields)
+    result = context.apply(described.op, value, other)
+    inplace = described.get("inplace")
+    if inplace is not None:
+        flag = call.get(inplace, ()) if inplace != "always" else Const(True)
+        if isinstance(flag, Const) and flag.value is True and isinstance(result, Array):
+            if described.op == "pop":
+                return Updated(value, result)
+            return Updated(result, NONE if inplace != "always" else result)
+    return result
+
+
+class Operation:
+    """One application of an operation of `catalog.schema.OPERATIONS` to data."""
+
+    def __init__(self, run: Run, call: Call, name: str, params: Sequence[str], fields: Any) -> None:
+        self.run, self.call, self.name, self.params, self.fields = run, call, name, params, fields
+
+    def apply(self, op: str, value: Array, other: Value | None) -> Value:
+        """Result of the operation on `value`; `other` is a second data argument."""
+        self._draw(op, value)
+        handler = _OPERATIONS.get(op)
+        return handler(self, value, other) if handler is not None else value
+
+    # draws of pandas.sample, np.random.permutation and the like
+    def _draw(self, op: str, value: Array) -> None:
+        from mllint_bio.predict.library.calls import draws
+
+        draws(self.run, self.call, self.fields, self.params, self.name, at="call", purpose=None)
+
+    def argument(self, name: str) -> Value | None:
+        """An argument by name."""
+        return self.call.get(name, self.params)
+
+    def literal(self, name: str) -> Any:
+        """A literal argument by name; its default when it is not given; None when it is not known."""
+        value = self.argument(name)
+        if value is None:
+            return (self.fields.get("defaults") or {}).get(name)
+        return value.value if isinstance(value, Const) else None
+
+    def over_columns(self) -> bool:
+        """Whether the operation works along a row (axis=1), so that it keeps rows."""
+        axis = self.argument(self.fields.get("axis") or "axis") or self.argument("dim")
+        return isinstance(axis, Const) and axis.value in (1, -1, "columns", "index1")
+
+    def keep(self, value: Array, other: Value | None) -> Value:
+        return value.but(linear=None) if value.kind != "scalar" else value
+
+    def elementwise(self, value: Array, other: Value | None) -> Value:
+        if other is None:
+            return value.but(
+                linear=None,
+                mask=None,
+                activation="" if self.name not in ("clamp", "clip", "abs", "float", "relu") else value.activation,
+            )
+        if self.name in ("eq", "ne") and value.prediction is not None:
+            return _compare_prediction(self.run, self.call.node, value, "==", as_array(other) or UNKNOWN, other)  # type: ignore[arg-type]
+        if self.name == "apply" and isinstance(other, Func):
+            self._through(other, value)
+            return value.but(linear=None, mask=None)
+        if self.name in ("gt", "ge", "lt", "le") and value.prediction is not None:
+            return value.but(prediction=_as_output(value.prediction, "label"))
+        operators = {"sub": "-", "subtract": "-", "div": "/", "divide": "/", "truediv": "/", "add": "+", "mul": "*"}
+        if self.name in operators:
+            return binary(self.run, self.call.node, value, operators[self.name], other)
+        return blend(self.run, [value, other]).but(
+            rows=value.rows, kind=value.kind, prediction=value.prediction, linear=None, mask=None
+        )
+
+    def _through(self, func: Func, value: Array) -> None:
+        self.run.call(func, _call(self.call.node, [value.but(kind="item")]))
+
+    def stat(self, value: Array, other: Value | None) -> Value:
+        if value.kind == "groups":
+            return value.but(kind="table", rows=value.rows.derived(self.run.site(self.call.node), "aggregate"))
+        if self.over_columns():
+            pair = self.name in ("max", "min", "sort", "topk")
+            if value.prediction is not None and pair:
+                return Seq("tuple", [value, value.but(prediction=_as_output(value.prediction, "label"), activation="")])
+            return value.but(linear=None, mask=None)
+        if value.prediction is not None or value.scores or value.kind in ("hits", "mask"):
+            return value.but(kind="figure", mask=None, linear=None)
+        if value.kind in ("table", "array", "unknown", "param") and value.has_rows:
+            entry = (value.rows, self.run.site(self.call.node), value.learned, self.name)
+            return value.but(kind="stat", stat=entry, linear=None, mask=None)
+        return value.but(linear=None, mask=None)
+
+    def standardise(self, value: Array, other: Value | None) -> Value:
+        if not value.has_rows or value.prediction is not None:
+            return value
+        site = self.run.site(self.call.node)
+        subject = _same_subject(self.run, site, Subject(api=self.name, role="statistic", at=site))
+        number = self.run.emit(Fit, self.call.node, subject=subject, role="statistic", data=value.view(), method=self.name)
+        return value.but(learned=value.learned | {Learned(number, "statistic", value.rows)})
+
+    def subset(self, value: Array, other: Value | None) -> Value:
+        if self.over_columns() or not value.has_rows or (self.name == "filter" and not isinstance(other, Func)):
+            return value
+        if isinstance(value, Array) and value.kind in ("index", "item", "batch"):
+            return value
+        return value.but(rows=value.rows.some(self.run.site(self.call.node)), linear=None)
+
+    def shuffle(self, value: Array, other: Value | None) -> Value:
+        return value.but(ordered="shuffled", order=self.run.site(self.call.node))
+
+    def permutation(self, value: Array, other: Value | None) -> Value:
+        site = self.run.site(self.call.node)
+        if value.kind in ("scalar", "shape"):
+            base = value.base if value.base.known else _rows_of_length(self.run, value, self.call.node)
+            return Array(kind="index", rows=base, base=base, ordered="shuffled", order=site)
+        return value.but(ordered="shuffled", order=site, linear=None)
+
+    def sample(self, value: Array, other: Value | None) -> Value:
+        frac, replace = self.literal("frac"), self.literal("replace")
+        site = self.run.site(self.call.node)
+        if replace is True and value.has_rows:
+            made = value.rows.derived(site, "bootstrap")
+            self.run.emit(Resample, self.call.node, data=value.view(), result=made, lineage="bootstrap", api=self.name)
+            return value.but(rows=made)
+        if isinstance(frac, (int, float)) and frac == 1:
+            return value.but(ordered="shuffled", order=site)
+        if value.kind in ("scalar", "range"):
+            base = value.base if value.base.known else _rows_of_length(self.run, value, self.call.node)
+            return Array(kind="index", rows=base.part(site, 0, 2, random=True), base=base)
+        if not value.has_rows:
+            return value
+        seeded = self.argument("random_state") is not None
+        parts = (value.rows.part(site, 0, 2, random=True), value.rows.part(site, 1, 2, random=True))
+        if value.kind in ("table", "array", "index") and (self.argument("frac") is not None or value.kind == "index"):
+            self.run.__dict__.setdefault("samples", {})[parts[0]] = (self.call.node, site, value, parts, seeded, self.name)
+        return value.but(rows=parts[0], ordered="shuffled")
+
+    def concat(self, value: Array, other: Value | None) -> Value:
+        return concatenated(self.run, self.call, [value, *arrays_in(other)], self.over_columns())
+
+    def columns(self, value: Array, other: Value | None) -> Value:
+        return side_by_side(self.run, [value, *[a for v in self.call.everything() for a in arrays_in(v)]])
+
+    def repeat(self, value: Array, other: Value | None) -> Value:
+        if not value.has_rows or value.kind in ("scalar", "item", "stat", "index"):
+            return value
+        made = value.rows.derived(self.run.site(self.call.node), "copy")
+        self.run.emit(Resample, self.call.node, data=value.view(), result=made, lineage="copy", api=self.name)
+        return value.but(rows=made)
+
+    def index(self, value: Array, other: Value | None) -> Value:
+        base = value.base if value.base.known else value.rows
+        return Array(kind="index", rows=base, base=base) if base.known else Array(kind="index", rows=UNKNOWN_ROWS)
+
+    def cut(self, value: Array, other: Value | None) -> Value:
+        if not value.has_rows:
+            return value
+        bounds: list[Bound | None] = [None]
+        places = other.items if isinstance(other, Seq) and other.exact else ()
+        bounds += [bound_of(place) for place in places]
+        bounds.append(None)
+        if not places:
+            return Seq("list", (), value.but(rows=value.rows.some(self.run.site(self.call.node))))
+        pieces = [
+            value.but(rows=value.rows.slice(a, b, value.order), order=None) for a, b in zip(bounds, bounds[1:], strict=False)
+        ]
+        random = value.ordered == "shuffled"
+        self.run.emit(
+            Split, self.call.node, data=value.view(), parts=tuple(p.rows for p in pieces), how="slice", api=self.name, shuffles=random,
+            stream="order" if random else "",
+        )  # fmt: skip
+        return Seq("list", pieces)
+
+    def take(self, value: Array, other: Value | None) -> Value:
+        index = as_array(other) if other is not None else None
+        for candidate in self.call.everything():
+            array = as_array(candidate)
+            if array is not None and array.kind in ("index", "mask"):
+                index = array
+        if index is not None and value.has_rows:
+            return _by_array(self.run, value, index, self.call.node, True)  # type: ignore[arg-type]
+        return value
+
+    def head(self, value: Array, other: Value | None) -> Value:
+        if not value.has_rows:
+            return value
+        bound = bound_of(other) if other is not None else Bound(5.0)
+        return value.but(rows=value.rows.slice(None, bound, value.order))
+
+    def tail(self, value: Array, other: Value | None) -> Value:
+        if not value.has_rows:
+            return value
+        bound = bound_of(other) if other is not None else Bound(5.0)
+        low = Bound(-bound.constant, tuple((s, -f) for s, f in bound.terms)) if bound else None
+        return value.but(rows=value.rows.slice(low, None, value.order))
+
+    def drop(self, value: Array, other: Value | None) -> Value:
+        if self.over_columns() or self.argument("columns") is not None or not value.has_rows:
+            return value
+        rows = self.argument("index") or other
+        array = as_array(rows) if rows is not None else None
+        if array is not None and array.kind == "index" and array.has_rows:
+            left = value.rows.without(array.rows.moved(array.base, value.rows))
+            sampled = self.run.__dict__.get("samples", {}).pop(array.rows, None)
+            if sampled is not None:
+                node, site, table, parts, seeded, api = sampled
+                self.run.emit(
+                    Split,
+                    site,
+                    data=table.view(),
+                    parts=parts,
+                    how="sample",
+                    api=api,
+                    shuffles=True,
+                    seeded=seeded,
+                    stream="numpy",
+                )
+            return value.but(rows=left)
+        if isinstance(rows, (Const, Seq)) and not arrays_in(rows):
+            axis = self.literal("axis")
+            numeric = [
+                c for c in (rows.items if isinstance(rows, Seq) else [rows]) if isinstance(c, Const) and isinstance(c.value, str)
+            ]
+            return value if numeric and axis in (0, None) and self.argument("axis") is None else value
+        return value.but(rows=value.rows.some(self.run.site(self.call.node))) if array is not None and array.has_rows else value
+
+    def pop(self, value: Array, other: Value | None) -> Value:
+        return value.but(column=other.value if isinstance(other, Const) and isinstance(other.value, str) else "")
+
+    def groupby(self, value: Array, other: Value | None) -> Value:
+        key = other.value if isinstance(other, Const) and isinstance(other.value, str) else ""
+        if key and value.has_rows:
+            note_repetition(self.run, value.rows, key)
+        return value.but(kind="groups", column="", owner=key or None)
+
+    def unique(self, value: Array, other: Value | None) -> Value:
+        column = value.column or (other.value if isinstance(other, Const) else "")
+        if column and value.has_rows and isinstance(column, str):
+            note_repetition(self.run, value.rows, column)
+        return value.but(kind="unique", linear=None, mask=None, ordered="", order=None)
+
+    def merge(self, value: Array, other: Value | None) -> Value:
+        merged = blend(self.run, [value, *arrays_in(other)])
+        return merged.but(kind="table", rows=value.rows.some(self.run.site(self.call.node)) if value.has_rows else UNKNOWN_ROWS)
+
+    def explode(self, value: Array, other: Value | None) -> Value:
+        if not value.has_rows:
+            return value
+        made = value.rows.derived(self.run.site(self.call.node), "window")
+        return value.but(rows=made, group=value.group or value.name or "row")
+
+    def window(self, value: Array, other: Value | None) -> Value:
+        if not value.has_rows or value.kind in ("batch", "item") or value.prediction is not None or self.run.inside_forward:
+            return value
+        made = value.rows.derived(self.run.site(self.call.node), "window")
+        self.run.emit(Resample, self.call.node, data=value.view(), result=made, lineage="window", api=self.name)
+        return value.but(rows=made, group=value.group or value.name or "recording")
+
+    def augment(self, value: Array, other: Value | None) -> Value:
+        return (
+            value.but(linear=None, mask=None, owner="augmented")
+            if value.has_rows and value.kind in ("array", "table", "unknown")
+            else value
+        )
+
+    def argmax(self, value: Array, other: Value | None) -> Value:
+        if value.prediction is not None and not value.scores:
+            label = value.but(prediction=_as_output(value.prediction, "label"), activation="", linear=None)
+            return Seq("tuple", [value, label]) if self.name in ("topk", "max") else label
+        if value.scores:
+            from mllint_bio.predict.library.choices import choose
+
+            return choose(self.run, self.call.node, value, self.name)
+        return value.but(kind="scalar" if not value.has_rows else value.kind, linear=None)
+
+    def round(self, value: Array, other: Value | None) -> Value:
+        if (
+            value.prediction is not None
+            and value.prediction.output in ("score", "unknown", "logit")
+            and other is None
+            and not value.scores
+        ):
+            return value.but(prediction=_as_output(value.prediction, "label"))
+        return value
+
+    def activate(self, kind: str) -> Callable[[Array, Value | None], Value]:
+        def apply(value: Array, other: Value | None) -> Value:
+            prediction = _as_output(value.prediction, "score") if value.prediction is not None else None
+            return value.but(activation=kind, activated_at=self.run.site(self.call.node), prediction=prediction)
+
+        return apply
+
+    def isin(self, value: Array, other: Value | None) -> Value:
+        array = as_array(other) if other is not None else None
+        if array is not None and array.has_rows:
+            if array.kind in ("index", "set") and value.kind == "index":
+                return Array(kind="mask", rows=value.rows, mask=(("in", array.rows), True), base=array.rows)
+            return value.but(kind="mask", mask=(("in", repr(array.rows), array.column or array.name), True), group="" if array.kind == "unique" else value.group,
+                             owner="by-id" if array.kind == "unique" else value.owner)  # fmt: skip
+        return value.but(kind="mask", mask=(("in", id(other)), True))
+
+    def difference(self, value: Array, other: Value | None) -> Value:
+        array = as_array(other) if other is not None else None
+        if array is not None and value.has_rows and array.has_rows:
+            return value.but(rows=value.rows.without(array.rows), order=None)
+        return value
+
+    def where(self, value: Array, other: Value | None) -> Value:
+        if self.call.at(1) is not None:
+            merged = blend(self.run, [v for v in self.call.everything() if not isinstance(v, Const)])
+            if value.prediction is not None:
+                return merged.but(prediction=_as_output(value.prediction, "label"), mask=None)
+            return merged.but(mask=None, kind="array")
+        if value.mask is not None and value.has_rows:
+            return Seq("tuple", [Array(kind="index", rows=value.rows.select(value.mask[0], value.mask[1]), base=value.rows)])
+        return value
+
+    def sort(self, value: Array, other: Value | None) -> Value:
+        if value.scores:
+            from mllint_bio.predict.library.choices import choose
+
+            return choose(self.run, self.call.node, value, "sort")
+        if self.name == "sort_values":
+            return value.but(ordered="sorted", order=None)
+        return value
+
+    def codes(self, value: Array, other: Value | None) -> Value:
+        if not value.has_rows:
+            return value
+        site = self.run.site(self.call.node)
+        subject = _same_subject(self.run, site, Subject(api=self.name, role="fitted-transform.encode", at=site))
+        number = self.run.emit(
+            Fit, self.call.node, subject=subject, role="fitted-transform.encode", data=value.view(), method=self.name
+        )
+        return value.but(learned=value.learned | {Learned(number, "encode", value.rows)})
+
+    def fill(self, value: Array, other: Value | None) -> Value:
+        stat = other if isinstance(other, Array) and other.stat is not None else None
+        if stat is None or not value.has_rows:
+            return value
+        rows, site, learned, method = stat.stat
+        subject = _same_subject(self.run, site, Subject(api=f"statistic.{method}", role="statistic", at=site))
+        number = self.run.emit(Fit, site, subject=subject, role="statistic", data=stat.view(), method="fillna")
+        return value.but(learned=value.learned | learned | {Learned(number, "impute", rows)})
+
+    def zeros(self, value: Array, other: Value | None) -> Value:
+        return Array(kind="array" if value.kind != "noise" else "noise")
+
+    def scalar(self, value: Array, other: Value | None) -> Value:
+        if self.name == "item" or value.scores or value.prediction is not None:
+            return value.but(kind="figure" if value.scores else value.kind, linear=None)
+        if self.name == "size":
+            return Array(kind="shape", linear=_length(value))
+        if self.name == "nunique" and value.column and value.has_rows:
+            note_repetition(self.run, value.rows, value.column)
+        return Array(kind="scalar", linear=_length(value) if self.name in ("nelement",) else None)
+
+    def iterate(self, value: Array, other: Value | None) -> Value:
+        if self.name in ("iterrows", "items", "iteritems"):
+            return Seq("generator", (), Seq("tuple", [Array(kind="scalar"), value.but(kind="item")]))
+        return value
+
+    def accumulate(self, value: Array, other: Value | None) -> Value:
+        if other is None:
+            return value
+        if self.name == "append" and value.has_rows and isinstance(other, (Array, Seq)):
+            return concatenated(self.run, self.call, [value, *arrays_in(other)], False)
+        from mllint_bio.predict.interpreter import Updated
+
+        return Updated(blend(self.run, [value, other]), NONE)
+
+    def sum_correct(self, value: Array, other: Value | None) -> Value:
+        return value
+
+    def opaque(self, value: Array, other: Value | None) -> Value:
+        return blend(self.run, [value, *self.call.everything()]).but(linear=None, mask=None, stat=None)
+
+
+_OPERATIONS: dict[str, Callable[[Operation, Array, Value | None], Value]] = {
+    "keep": Operation.keep, "elementwise": Operation.elementwise, "stat": Operation.stat, "standardise": Operation.standardise,
+    "subset": Operation.subset, "shuffle": Operation.shuffle, "permutation": Operation.permutation, "sample": Operation.sample,
+    "concat": Operation.concat, "columns": Operation.columns, "repeat": Operation.repeat, "index": Operation.index, "cut": Operation.cut,
+    "take": Operation.take, "head": Operation.head, "tail": Operation.tail, "drop": Operation.drop, "pop": Operation.pop,
+    "groupby": Operation.groupby, "unique": Operation.unique, "merge": Operation.merge, "explode": Operation.explode,
+    "window": Operation.window, "augment": Operation.augment, "argmax": Operation.argmax, "round": Operation.round,
+    "softmax": lambda self, value, other: self.activate("softmax")(value, other),
+    "sigmoid": lambda self, value, other: self.activate("sigmoid")(value, other),
+    "log_softmax": lambda self, value, other: self.activate("log_softmax")(value, other),
+    "isin": Operation.isin, "negate": lambda self, value, other: negated(self.run, value), "difference": Operation.difference,
+    "where": Operation.where, "sort": Operation.sort, "codes": Operation.codes, "fill": Operation.fill, "zeros": Operation.zeros,
+    "scalar": Operation.scalar, "iterate": Operation.iterate, "accumulate": Operation.accumulate, "sum-correct": Operation.sum_correct,
+    "opaque": Operation.opaque,
+}  # fmt: skip
+
+
+def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: bool) -> Value:
+    """Rows below each other; the union of the parts, in blocks."""
+    members = [part for part in parts if part.kind not in ("scalar", "config")]
+    if over_columns:
+        return side_by_side(run, members)
+    if not members:
+        return UNKNOWN
+    rows = union([part.rows for part in members]) if all(part.has_rows for part in members) else UNKNOWN_ROWS
+    merged = blend(run, members)
+    augmented = [part for part in members if part.owner == "augmented"]
+    if len(members) > 1 and rows.known and (augmented or _same_origin_twice(members)):
+        made = rows.derived(run.site(call.node), "augment" if augmented else "copy")
+        run.emit(
+            Resample,
+            call.node,
+            data=members[0].view(),
+            result=made,
+            lineage="augment" if augmented else "copy",
+            api="concatenate",
+        )
+        rows = made
+    distinct = {repr(part.rows) for part in members}
+    ordered = (
+        "class-blocks" if len(members) > 1 and len(distinct) > 1 and not all(p.prediction for p in members) else merged.ordered
+    )
+    predictions = [part.prediction for part in members if part.prediction is not None]
+    return merged.but(
+        rows=rows, ordered=ordered, order=None, linear=None, mask=None, prediction=predictions[0] if predictions else None,
+        kind="array" if members[0].kind in ("item", "batch") else members[0].kind, group=next((p.group for p in members if p.group), ""),
+    )  # fmt: skip
+
+
+def _same_origin_twice(members: Sequence[Array]) -> bool:
+    known = [part.rows for part in members if part.kind in ("table", "array") and part.prediction is None]
+    return any(a == b for i, a in enumerate(known) for b in known[i + 1 :] if a.known)
+
+
+def side_by_side(run: Run, parts: Sequence[Array]) -> Array:
+    """Columns next to each other: the same rows, all facts."""
+    members = [part for part in parts if part.kind not in ("scalar", "config")]
+    if not members:
+        return UNKNOWN
+    rows = next((part.rows for part in members if part.has_rows), UNKNOWN_ROWS)
+    return blend(run, members).but(rows=rows, kind="array", linear=None, mask=None)
+
+
+def note_repetition(run: Run, rows: Rows, entity: str) -> None:
+    """Remember that the table has several rows per entity."""
+    steps = rows.steps()
+    if steps:
+        run.repeated.setdefault(steps[0], entity)
+
+
+def repetition_of(run: Run, rows: Rows) -> str:
+    """The entity of which the table has several rows, if the code proves one."""
+    steps = rows.steps()
+    return run.repeated.get(steps[0], "") if steps else ""
+
+
+def _rows_of_length(run: Run, value: Array, node: ir.Node) -> Rows:
+    """Rows that a count stands for; a source of its own when it counts nothing known."""
+    return run.source(node, "indices") if not value.rows.known else value.rows
+
+
+def emit_draw(run: Run, node: ir.Node, stream: str, what: str, purpose: str, **fields: Any) -> None:
+    """Record a draw from a global stream."""
+    run.emit(Draw, node, stream=stream, what=what, purpose=purpose, **fields)

@@ -1,0 +1,950 @@
+"""Calls of library names: find the catalog entry, map the arguments, and hand over to the handler of its role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mllint_bio import catalog
+from mllint_bio.catalog import Entry
+from mllint_bio.events import Determinism, Device, Draw, Generator, Load, Save, Seed, Site, Subject, Weights
+from mllint_bio.predict import ir
+from mllint_bio.predict.library import arrays
+from mllint_bio.predict.library.arrays import Operation, arrays_in, blend, data_of, objects_in
+from mllint_bio.predict.values import (
+    NONE,
+    UNKNOWN,
+    Array,
+    Bound_,
+    Choice,
+    Const,
+    Dict,
+    Ext,
+    Func,
+    Obj,
+    Partial,
+    Seq,
+    Value,
+    join_all,
+    role_of_name,
+)
+from mllint_bio.rows import UNKNOWN_ROWS
+
+if TYPE_CHECKING:
+    from mllint_bio.predict.interpreter import Call, Run
+
+Handler = Callable[["Run", Entry, "Call"], Value]
+
+ALL_STREAMS = frozenset({"python", "numpy", "torch", "torch-cuda", "tensorflow", "jax"})
+_SEED_HELPER = ("seed", "determin", "reproduc")
+
+
+def call(run: Run, path: str, call_: Call) -> Value:
+    """Call a library name."""
+    if path.startswith("builtins."):
+        return _builtin(run, path[9:], call_)
+    entry = catalog.lookup(path)
+    if entry is None:
+        return _uncatalogued(run, path, call_)
+    handler = handler_of(entry)
+    return handler(run, entry, call_) if handler else _ignored(run, entry, call_)
+
+
+def handler_of(entry: Entry) -> Handler | None:
+    """The handler of the entry's role, the most specific first."""
+    from mllint_bio.predict.library import learners, networks
+
+    table: dict[str, Handler] = {**_HANDLERS, **learners.HANDLERS, **networks.HANDLERS}
+    role = entry.role
+    while role:
+        if role in table:
+            return table[role]
+        role = role.rpartition(".")[0]
+    return None
+
+
+def literal(call_: Call, entry: Entry, name: str) -> Any:
+    """Literal value of an argument, its catalogued default when it is not given; `UNKNOWN` (the value) when it comes from outside."""
+    value = call_.get(name, entry.params)
+    if value is None:
+        return UNKNOWN if call_.open else (entry.get("defaults") or {}).get(name)
+    return value.value if isinstance(value, Const) else UNKNOWN
+
+
+def draws(run: Run, call_: Call, fields: Mapping[str, Any], params: Sequence[str], what: str, *, at: str, purpose: str | None, given: Any = None,
+          subject: Subject | None = None) -> list[str]:  # fmt: skip
+    """Emit the draws that a call causes at this moment (`at`); the streams that it draws from without a seed of its own.
+
+    `given` are the arguments of the constructor when the draw happens later.
+    """
+    found: list[str] = []
+    for draw in fields.get("draws") or []:
+        if draw.get("at", "call") != at or not _holds(draw, call_ if given is None else given, fields, params):
+            continue
+        seed = draw.get("seed")
+        source = call_ if given is None else given
+        value = source.get(seed, params) if seed else None
+        if value is not None and not (isinstance(value, Const) and value.value is None):
+            continue
+        if source.open:
+            continue
+        stream = draw["stream"]
+        found.append(stream)
+        if stream != "own":
+            processes = False
+            if "n_jobs" in source.kwargs:
+                jobs = source.kwargs["n_jobs"]
+                processes = isinstance(jobs, Const) and jobs.value not in (None, 1) and bool(draw.get("processes"))
+            run.emit(Draw, call_.node, stream=stream, what=draw.get("what") or what, purpose=purpose or draw.get("purpose", "other"),
+                     processes=processes, subject=subject)  # fmt: skip
+    return found
+
+
+def _holds(draw: Mapping[str, Any], call_: Call, fields: Mapping[str, Any], params: Sequence[str]) -> bool:
+    """Whether the conditions of a draw hold for these arguments; what comes from outside holds for nothing."""
+    defaults = fields.get("defaults") or {}
+    for name, wanted in (draw.get("when") or {}).items():
+        value = call_.get(name, params)
+        actual = defaults.get(name) if value is None else value.value if isinstance(value, Const) else UNKNOWN
+        if actual is UNKNOWN or actual not in wanted:
+            return False
+    for name, excluded in (draw.get("unless") or {}).items():
+        value = call_.get(name, params)
+        actual = defaults.get(name) if value is None else value.value if isinstance(value, Const) else UNKNOWN
+        if actual is UNKNOWN or actual in excluded:
+            return False
+    return True
+
+
+def make_subject(run: Run, entry: Entry, call_: Call, name: str = "") -> Subject:
+    """The subject for an object that a library call builds."""
+    given: dict[str, Any] = {}
+    unknown = call_.open
+    for position, value in enumerate(call_.args):
+        key = entry.params[position] if position < len(entry.params) else f"#{position}"
+        if isinstance(value, Const):
+            given[key] = value.value
+        elif isinstance(value, Array) and value.kind in ("config", "unknown", "scalar", "param"):
+            unknown = unknown or value.kind == "config"
+    for key, value in call_.kwargs.items():
+        if isinstance(value, Const):
+            given[key] = value.value
+    names = frozenset([*(entry.params[i] for i in range(min(len(call_.args), len(entry.params)))), *call_.kwargs])
+    return Subject(
+        api=entry.path,
+        role=entry.role,
+        at=run.site(call_.node),
+        name=name,
+        given=given,
+        arguments=names,
+        unknown_arguments=unknown,
+    )
+
+
+# -- unknown callees -------------------------------------------------------------------------------------------------
+
+
+def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
+    last = path.rsplit(".", 1)[-1]
+    if any(word in last.lower() for word in _SEED_HELPER) and not arrays_with_rows(call_):
+        run.emit(Seed, call_.node, streams=frozenset({"any"}), call=last)
+        return UNKNOWN
+    if path in ("sys.exit", "os._exit", "os.abort") or path.endswith(".exit") and path.startswith(("sys", "os")):
+        return Ext("!exit")
+    if path.startswith("os.path.") or path.startswith("pathlib."):
+        return _path_call(call_)
+    if path.startswith(("functools.partial",)) and call_.args:
+        return Partial(call_.args[0], tuple(call_.args[1:]), dict(call_.kwargs))
+    top = path.split(".", 1)[0]
+    if last[:1].isupper() and (catalog.catalogued(top) or "Loss" in last or "Model" in last or "Net" in last):
+        return _unknown_object(run, path, call_)
+    result = arrays.absorb(run, call_, last)
+    _score_of_unknown(run, last, call_, result)
+    return result
+
+
+def _unknown_object(run: Run, path: str, call_: Call) -> Value:
+    """An object of a class that the catalog does not describe; if it is used like a network it becomes one."""
+    role = "layer" if ".nn." in path or ".layers." in path or path.endswith("Conv") else "object"
+    subject = Subject(api=path, role=role, at=run.site(call_.node), unknown_arguments=True)
+    obj = Obj(subject)
+    obj.cells["#args"] = (tuple(call_.args), dict(call_.kwargs))
+    data = blend(run, call_.everything())
+    if data.has_rows:
+        obj.cells["#data"] = data.but(kind="unknown", rows=data.rows.some(run.site(call_.node)))
+    if objects_in_call(call_):
+        run.unresolved(path, call_)
+    return obj
+
+
+def objects_in_call(call_: Call) -> list[Obj]:
+    """Objects among the arguments."""
+    return [obj for value in call_.everything() for obj in objects_in(value)]
+
+
+def arrays_with_rows(call_: Call) -> list[Array]:
+    """Data of known provenance among the arguments."""
+    return [array for value in call_.everything() for array in arrays_in(value) if array.has_rows]
+
+
+def _score_of_unknown(run: Run, name: str, call_: Call, result: Value) -> None:
+    """A function that gets a prediction and data may be a metric: say that some figure is computed, so that none is missed."""
+    predicted = [a for v in call_.everything() for a in arrays_in(v) if a.prediction is not None]
+    truth = [a for v in call_.everything() for a in arrays_in(v) if a.prediction is None and a.has_rows]
+    if predicted and truth and not run.inside_forward:
+        arrays.emit_score(run, call_.node, name, "unknown", predicted[0], truth[0])
+
+
+def _path_call(call_: Call) -> Value:
+    parts = [v.value if isinstance(v, Const) else v.name if isinstance(v, Array) else "" for v in call_.args]
+    text = "/".join(str(p) for p in parts if p)
+    if all(isinstance(v, Const) for v in call_.args) and call_.args:
+        return Const(text)
+    merged = [a for v in call_.args for a in arrays_in(v)]
+    unordered = next((a.unordered for a in merged if a.unordered), None)
+    return Array(kind="text", name=text[:120], unordered=unordered)
+
+
+def unknown_call(run: Run, callee: Value, name: str, call_: Call) -> Value:
+    """Call something that is not known: a parameter, a result of another unknown."""
+    if any(word in name.lower() for word in _SEED_HELPER) and not arrays_with_rows(call_):
+        run.emit(Seed, call_.node, streams=frozenset({"any"}), call=name)
+        return UNKNOWN
+    from mllint_bio.predict.library import networks
+
+    if isinstance(callee, Array) and callee.kind in ("param", "unknown") and networks.looks_like_module(callee.name or name):
+        module = networks.as_module(run, callee, call_.node)
+        return networks.apply_module(run, module, call_)
+    if isinstance(callee, Array) and callee.kind in ("param", "unknown") and networks.looks_like_loss(callee.name or name):
+        return networks.apply_loss(run, None, call_, callee.name or name)
+    result = arrays.absorb(run, call_, name)
+    _score_of_unknown(run, name or "metric", call_, result)
+    return result
+
+
+# -- attributes of library names -------------------------------------------------------------------------------------
+
+
+def external_attribute(run: Run, receiver: Ext, name: str) -> Value:
+    """`library.name`."""
+    if receiver.path == "sys" and name == "argv":
+        return Seq("list", (), Array(kind="config", name="argv"))
+    if receiver.path == "os" and name == "environ":
+        return Ext("os.environ")
+    if receiver.path == "numpy" and name in ("nan", "inf", "pi", "newaxis", "float32", "float64", "int32", "int64"):
+        return NONE if name == "newaxis" else UNKNOWN
+    return Ext(f"{receiver.path}.{name}")
+
+
+def external_item(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscript) -> Value:
+    """`library_name[indices]`: np.r_, np.c_, os.environ, typing generics."""
+    if isinstance(value, Ext):
+        if value.path in ("numpy.r_",):
+            parts = [a for i in indices for a in arrays_in(i)]
+            return arrays.concatenated(run, arrays._call(node, []), parts, False) if parts else UNKNOWN
+        if value.path in ("numpy.c_",):
+            return arrays.side_by_side(run, [a for i in indices for a in arrays_in(i)])
+        if value.path == "os.environ":
+            return Array(kind="config")
+        return value
+    return blend(run, [value, *indices])
+
+
+def set_flag(run: Run, path: str, value: Value, node: ir.Node) -> None:
+    """`library.flag = value`: determinism switches, seeds that are attributes."""
+    entry = catalog.lookup(path)
+    if path.startswith("os.environ."):
+        key = path[len("os.environ.") :]
+        if key in ("PYTHONHASHSEED", "CUBLAS_WORKSPACE_CONFIG", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC"):
+            flag = "tf-ops" if key.startswith("TF_") else "env"
+            run.emit(Determinism, node, flag=flag, value=True, call=key)
+        return
+    if entry is None:
+        return
+    if entry.is_a("determinism"):
+        known = value.value if isinstance(value, Const) and isinstance(value.value, bool) else None
+        run.emit(Determinism, node, flag=entry.get("flag", ""), value=known, call=path)
+    elif entry.is_a("seed"):
+        run.emit(Seed, node, streams=frozenset(entry.get("streams") or ()), call=path, constant=isinstance(value, Const))
+
+
+def star_import(run: Run, module: str) -> None:
+    """`from library import *`: bind the names that the catalog describes directly below that module."""
+    top = module.split(".", 1)[0]
+    if not catalog.catalogued(top):
+        return
+    prefix = catalog.canonical(module) + "."
+    for file in catalog.files():
+        library = catalog.library(file)
+        if top not in library.imports:
+            continue
+        for path in library.entries:
+            if path.startswith(prefix) and "." not in path[len(prefix) :]:
+                run.bind(path[len(prefix) :], Ext(path))
+
+
+# -- objects ---------------------------------------------------------------------------------------------------------
+
+
+def object_attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value:
+    """`object.name` where the object has no such attribute of its own."""
+    from mllint_bio.predict.library import learners, networks
+
+    for module in (learners, networks):
+        found = module.attribute(run, obj, name, node)
+        if found is not None:
+            return found
+    if obj.subject.role == "namespace":
+        return Array(kind="config", name=name)
+    return Bound_(obj, name)
+
+
+def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
+    """`object.name(...)` where the project defines no such method."""
+    from mllint_bio.predict.library import learners, networks
+
+    for module in (learners, networks):
+        found = module.method(run, obj, name, call_)
+        if found is not None:
+            return found
+    if obj.is_a("generator"):
+        return _generator_method(run, obj, name, call_)
+    if obj.is_a("argument"):
+        return _argument_method(run, obj, name, call_)
+    if obj.is_a("sink"):
+        return _sink_method(run, obj, name, call_)
+    if obj.is_a("metric"):
+        return learners.metric_object(run, obj, name, call_)
+    data = obj.cells.get("#data")
+    if isinstance(data, Array):
+        return arrays.value_method(run, data, name, call_)
+    if obj.is_a("unordered-path") and name in ("glob", "rglob", "iterdir"):
+        return _listing(run, "glob", call_)
+    if objects_in_call(call_) or arrays_with_rows(call_):
+        result = arrays.absorb(run, call_, name)
+        _score_of_unknown(run, name, call_, result)
+        return result
+    known = catalog.lookup(f"{obj.subject.api}.{name}")
+    if known is not None:
+        handler = handler_of(known)
+        if handler:
+            return handler(run, known, call_)
+    run.unresolved_on(obj, name, call_)
+    return Array(kind="unknown", rows=run.source(call_.node, name))
+
+
+def invoke(run: Run, obj: Obj, call_: Call) -> Value:
+    """`object(...)` for objects of library classes."""
+    from mllint_bio.predict.library import learners, networks
+
+    if obj.is_a("metric"):
+        return learners.metric_object(run, obj, "__call__", call_)
+    return networks.invoke(run, obj, call_)
+
+
+def method_of_unknown(run: Run, value: Array, name: str, call_: Call) -> Value | None:
+    """Methods whose name says what the unknown receiver is: `.fit` of an estimator, `.eval` of a network, `.backward` of a loss."""
+    from mllint_bio.predict.library import learners, networks
+
+    found = networks.method_of_unknown(run, value, name, call_)
+    if found is None:
+        found = learners.method_of_unknown(run, value, name, call_)
+    if found is not None:
+        return found
+    if name in ("to_csv", "to_excel", "to_pickle", "to_parquet", "to_hdf", "to_json", "to_feather", "tofile", "dump"):
+        run.report(call_.node, [value, *call_.everything()], "saved")
+        run.emit(
+            Save,
+            call_.node,
+            what="predictions" if value.prediction else "indices" if value.kind == "index" else "data",
+            data=value.view(),
+        )
+        return NONE
+    if value.kind == "text" and name in ("glob", "rglob", "iterdir"):
+        return _listing(run, "glob", call_)
+    if name in ("plot", "hist", "boxplot", "bar", "scatter"):
+        run.report(call_.node, [value, *call_.everything()], "plot")
+        return UNKNOWN
+    if name in ("write", "writerow", "info", "debug", "warning", "log", "add_scalar", "add_scalars", "log_metric", "log_metrics", "report", "set_postfix", "set_description", "writelines"):  # fmt: skip
+        run.report(call_.node, call_.everything(), "log")
+        return NONE
+    return None
+
+
+# -- roles that are no learners and no networks ----------------------------------------------------------------------
+
+
+def _ignored(run: Run, entry: Entry, call_: Call) -> Value:
+    merged = blend(run, call_.everything())
+    return merged if merged.has_rows or merged.scores else UNKNOWN
+
+
+def _seed(run: Run, entry: Entry, call_: Call) -> Value:
+    draws(run, call_, entry.fields, entry.params, entry.path, at="call", purpose=None)
+    parameter = entry.get("value") or (entry.params[0] if entry.params else "seed")
+    value = call_.get(parameter, entry.params) or (call_.at(0) if not entry.params else None)
+    clock = isinstance(value, Array) and value.noise == "clock"
+    missing = value is None or (isinstance(value, Const) and value.value is None)
+    unseeds = clock or (missing and not call_.open and entry.get("fallback") == "unseeded")
+    constant = isinstance(value, Const) and value.value is not None
+    run.emit(
+        Seed, call_.node, streams=frozenset(entry.get("streams") or ()), call=entry.path.replace("builtins.", ""), constant=constant,
+        value=value.value if isinstance(value, Const) else None, unseeds=unseeds,
+    )  # fmt: skip
+    _also(run, entry, call_)
+    if entry.is_a("seed") and entry.path.endswith("TrainingArguments"):
+        return Obj(make_subject(run, entry, call_))
+    return UNKNOWN
+
+
+def _also(run: Run, entry: Entry, call_: Call) -> None:
+    """Determinism flags that a call sets on the way (`monai.set_determinism`, `Trainer(deterministic=...)`)."""
+    for flag, source in (entry.get("also") or {}).items():
+        value: Any = source
+        if isinstance(source, str):
+            value = literal(call_, entry, source)
+            if value is UNKNOWN:
+                value = None
+            elif value is None or value is False:
+                continue
+            else:
+                value = bool(value)
+        run.emit(Determinism, call_.node, flag=flag, value=value, call=entry.path)
+
+
+def _unseed(run: Run, entry: Entry, call_: Call) -> Value:
+    run.emit(Seed, call_.node, streams=frozenset(entry.get("streams") or ()), call=entry.path, unseeds=True)
+    return UNKNOWN
+
+
+def _determinism(run: Run, entry: Entry, call_: Call) -> Value:
+    value = literal(call_, entry, entry.get("value")) if entry.get("value") else True
+    known: bool | None
+    if value is UNKNOWN:
+        known = None
+    elif isinstance(value, str):
+        known = value not in ("default", "0")
+    else:
+        known = True if value is None else bool(value)
+    run.emit(Determinism, call_.node, flag=entry.get("flag", "all-ops"), value=known, call=entry.path)
+    _also(run, entry, call_)
+    if entry.get("streams"):
+        run.emit(Seed, call_.node, streams=frozenset(entry.get("streams")), call=entry.path)
+    return UNKNOWN
+
+
+def _generator(run: Run, entry: Entry, call_: Call) -> Value:
+    value = call_.get(entry.get("value") or "seed", entry.params) or call_.at(0)
+    seeded = value is not None and not (isinstance(value, Const) and value.value is None)
+    if entry.get("kind") == "torch":
+        seeded = True  # its default seed is fixed
+    frame = run.frames[-1]
+    place = frame.func.name if frame.func is not None else "module"
+    subject = make_subject(run, entry, call_)
+    run.emit(Generator, call_.node, subject=subject, seeded=seeded, constant=isinstance(value, Const) and seeded, place=place)
+    obj = Obj(subject, None, entry)
+    obj.cells["#seeded"] = seeded
+    return obj
+
+
+def _generator_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
+    if name in ("manual_seed", "seed"):
+        run.write(obj, "#seeded", True)
+        return obj
+    uses: set[str] = obj.subject.facts.setdefault("used_in", set())
+    frame = run.frames[-1]
+    uses.add(frame.func.name if frame.func is not None else "module")
+    library = obj.subject.facts.get("library") or (obj.entry.get("kind") if obj.entry else "numpy")
+    path = {"numpy": f"numpy.random.{name}", "python": f"random.{name}", "torch": f"torch.{name}"}.get(library or "numpy", name)
+    if not obj.cells.get("#seeded"):
+        run.emit(Draw, call_.node, stream="own", what=f"{obj.subject.label}().{name}", purpose="other", subject=obj.subject)
+    entry = catalog.lookup(path if name != "integers" else "numpy.random.randint")
+    if entry is not None and entry.is_a("array"):
+        fields = {k: v for k, v in entry.fields.items() if k != "draws"}
+        return _apply(run, Entry(entry.path, entry.role, fields), call_)
+    if name == "spawn":
+        return obj
+    return Array(kind="noise", noise=obj.subject.label)
+
+
+def _draw(run: Run, entry: Entry, call_: Call) -> Value:
+    emitted = draws(run, call_, entry.fields, entry.params, _call_name(entry), at="call", purpose=None)
+    if not entry.get("draws") and entry.get("stream") not in (None, "own"):
+        run.emit(Draw, call_.node, stream=entry.get("stream"), what=_call_name(entry), purpose="noise")
+    merged = blend(run, [v for v in call_.everything() if isinstance(v, Array) and v.has_rows])
+    if merged.has_rows:
+        return merged.but(noise="draw")
+    del emitted
+    return Array(kind="noise", noise="draw", linear=None)
+
+
+def _call_name(entry: Entry) -> str:
+    """`numpy.random.choice` reads better than `choice`."""
+    return entry.path.replace("numpy.", "np.") if entry.path.startswith(("numpy.", "random.")) else entry.path.rsplit(".", 1)[-1]
+
+
+def _array(run: Run, entry: Entry, call_: Call) -> Value:
+    return _apply(run, entry, call_)
+
+
+def _apply(run: Run, entry: Entry, call_: Call) -> Value:
+    """A catalogued function on arrays: pick the data argument, then apply the operation."""
+    op = entry.get("op")
+    name = entry.path.rsplit(".", 1)[-1]
+    parameter = entry.get("data") or (entry.params[0] if entry.params else None)
+    first = call_.get(parameter, entry.params) if parameter else call_.at(0)
+    if first is None:
+        first = call_.at(0) or next(iter(call_.kwargs.values()), None) or UNKNOWN
+    operation = Operation(run, call_, name, entry.params, entry.fields)
+    if op in ("concat", "columns"):
+        operation._draw(op, UNKNOWN)
+        if isinstance(first, Seq) and not first.exact and op == "concat" and not first.items and isinstance(first.rest, Array):
+            return first.rest.but(kind="array", linear=None, mask=None, ordered=first.rest.ordered)
+        parts = [a for v in ([first] if op == "concat" and len(call_.args) <= 2 else call_.args) for a in arrays_in(v)]
+        if not parts:
+            return UNKNOWN
+        if op == "columns" or operation.over_columns():
+            return arrays.side_by_side(run, parts)
+        return arrays.concatenated(run, call_, parts, False)
+    if op == "permutation" and isinstance(first, Const):
+        operation._draw(op, UNKNOWN)
+        base = run.source(call_.node, "indices")
+        return Array(kind="index", rows=base, base=base, ordered="shuffled", order=run.site(call_.node))
+    if op == "index":
+        last = call_.at(1) if call_.at(1) is not None and call_.at(0) is not None else call_.at(0)
+        counted = data_of(last) if last is not None else UNKNOWN
+        if counted.base.known:
+            return Array(kind="index", rows=counted.base, base=counted.base)
+        base = run.source(call_.node, "indices")
+        return Array(kind="index" if not isinstance(last, Const) else "range", rows=base, base=base)
+    if isinstance(first, Choice):
+        return join_all([_apply(run, entry, _with_first(call_, option)) for option in first.options if option is not NONE])
+    if op == "keep" and isinstance(first, (Seq, Dict)):
+        element = data_of(first)
+        if isinstance(first, Dict) and element.has_rows:
+            return arrays.side_by_side(run, arrays_in(first)).but(kind="table")
+        if isinstance(first, Seq) and first.items and not arrays_in(first):
+            return Array(kind="array", rows=UNKNOWN_ROWS)
+        return element.but(
+            kind="array" if element.kind in ("item", "batch", "unknown", "text", "param") else element.kind, linear=None
+        )
+    value = arrays.as_array(first)
+    if value is None:
+        value = data_of(first)
+    seq = isinstance(first, Seq)
+    if op == "shuffle" and call_.args and isinstance(first, (Array, Seq)):
+        return _shuffle_in_place(run, entry, call_, first, operation)
+    if op in ("stat", "argmax", "sort") and seq and value.scores:
+        from mllint_bio.predict.library.choices import choose
+
+        if name in ("max", "min", "argmax", "argmin", "nanmax", "nanmin", "amax", "amin", "argsort", "sort", "nanargmax"):
+            return choose(run, call_.node, value, name)
+        return value.but(kind="figure")
+    if op == "sample" and isinstance(first, Seq) and not value.has_rows:
+        operation._draw(op, UNKNOWN)
+        return first.element() if name == "choice" else Seq("list", (), first.element())
+    others = [v for v in call_.args[1:]] if call_.args and call_.args[0] is first else call_.args
+    return operation.apply(
+        op, value, others[0] if others else next((v for k, v in call_.kwargs.items() if k not in ("axis", "dim")), None)
+    )
+
+
+def _with_first(call_: Call, value: Value) -> Call:
+    from mllint_bio.predict.interpreter import Call as CallType
+
+    return CallType(call_.node, [value, *call_.args[1:]], call_.kwargs, call_.open)
+
+
+def _shuffle_in_place(run: Run, entry: Entry, call_: Call, first: Value, operation: Operation) -> Value:
+    operation._draw("shuffle", UNKNOWN)
+    site = run.site(call_.node)
+    if isinstance(first, Seq):
+        element = first.element()
+        if isinstance(element, Array) and first.rest is not None:
+            run.write(first, "rest", element.but(ordered="shuffled"))
+        return NONE
+    assert isinstance(first, Array)
+    shuffled = first.but(ordered="shuffled", order=site, linear=None)
+    node = call_.node
+    if isinstance(node, ir.Call) and node.args:
+        run._update_receiver(node.args[0][1], shuffled)
+    return NONE
+
+
+def _stateless(run: Run, entry: Entry, call_: Call) -> Value:
+    value = data_of(call_.get(entry.get("data") or (entry.params[0] if entry.params else ""), entry.params) or call_.at(0))
+    return value.but(linear=None, mask=None)
+
+
+def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
+    location = call_.get(entry.get("location") or (entry.params[0] if entry.params else ""), entry.params) or call_.at(0)
+    text = (
+        location.value
+        if isinstance(location, Const) and isinstance(location.value, str)
+        else location.name
+        if isinstance(location, Array)
+        else ""
+    )
+    inputs = [a for a in arrays_with_rows(call_) if a.kind not in ("text", "config", "unknown")]
+    draws(run, call_, entry.fields, entry.params, entry.path.rsplit(".", 1)[-1], at="call", purpose=None)
+    yields = entry.get("yields", "table")
+    kind = entry.get("kind", "file")
+    if kind == "toy":
+        text = entry.path.rsplit(".", 1)[-1]
+    size = entry.get("size") if isinstance(entry.get("size"), int) else None
+    key = text if kind == "file" and text and isinstance(location, Const) else None
+    rows = run.source_of(call_.node, text or entry.path.rsplit(".", 1)[-1], key, size)
+    if inputs and yields == "table" and kind != "file":
+        rows = inputs[0].rows
+    if isinstance(location, Array) and location.kind in ("item", "batch") and location.has_rows:
+        return location.but(kind="array")
+    data = Array(kind={"dataset": "dataset", "loader": "loader"}.get(yields, "table"), rows=rows, name="")
+    if isinstance(location, Array) and location.unordered:
+        data = data.but(unordered=location.unordered)
+    run.emit(Load, call_.node, data=data.view(), kind=kind, location=str(text))
+    as_arrays = literal(call_, entry, "return_X_y") is True or yields == "arrays" and "return_X_y" not in entry.params
+    if yields == "split":
+        pair = [Seq("tuple", [data.but(rows=run.source(call_.node, part, part), name=part)] * 2) for part in ("train", "test")]
+        return Seq("tuple", pair)
+    if as_arrays:
+        return Seq("tuple", [data.but(kind="array", column="features"), data.but(kind="array", column="target")])
+    if yields == "object":
+        return data.but(kind="unknown")
+    if yields in ("dataset", "loader"):
+        return data
+    if yields == "bunch":
+        return Dict({}, data)
+    return data
+
+
+def _unordered(run: Run, entry: Entry, call_: Call) -> Value:
+    return _listing(run, entry.get("how") or entry.path, call_)
+
+
+def _listing(run: Run, what: str, call_: Call) -> Array:
+    names = [
+        v.value if isinstance(v, Const) and isinstance(v.value, str) else v.name if isinstance(v, Array) else ""
+        for v in call_.args
+    ]
+    label = next((n for n in names if role_of_name(n)), "")
+    return Array(
+        kind="array",
+        rows=run.source(call_.node, label or what, label or None),
+        name=label,
+        unordered=(what, run.site(call_.node)),
+        ordered="unordered",
+    )
+
+
+def _clock(run: Run, entry: Entry, call_: Call) -> Value:
+    return Array(kind="scalar", noise="clock")
+
+
+def _argument(run: Run, entry: Entry, call_: Call) -> Value:
+    if entry.get("style") == "argparse" or entry.path.endswith("ArgumentParser"):
+        return Obj(make_subject(run, entry, call_), None, entry)
+    return Array(kind="config", name="config")
+
+
+def _argument_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
+    if name in ("parse_args", "parse_known_args"):
+        namespace = Array(kind="config", name="args")
+        return Seq("tuple", [namespace, UNKNOWN]) if name == "parse_known_args" else namespace
+    return obj
+
+
+def _sink(run: Run, entry: Entry, call_: Call) -> Value:
+    how = entry.get("how") or "log"
+    values = [v for k, v in call_.kwargs.items() if k != "file"] + call_.args
+    run.report(call_.node, values, how)
+    if how == "save":
+        saved = [a for v in call_.args for a in arrays_in(v)]
+        objs = objects_in_call(call_)
+        if objs:
+            run.emit(Save, call_.node, what="model")
+        elif saved:
+            run.emit(
+                Save,
+                call_.node,
+                what="indices" if saved[0].kind == "index" else "predictions" if saved[0].prediction else "data",
+                data=saved[0].view(),
+            )
+    if how in ("plot",):
+        return UNKNOWN
+    if entry.path.rsplit(".", 1)[-1][:1].isupper():
+        return Obj(make_subject(run, entry, call_), None, entry)
+    return UNKNOWN
+
+
+def _sink_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
+    run.report(call_.node, call_.everything(), "log")
+    return UNKNOWN
+
+
+def _device(run: Run, entry: Entry, call_: Call) -> Value:
+    device = entry.get("device") or ""
+    if device.startswith("$"):
+        value = call_.get(device[1:], entry.params) or call_.at(0)
+        text = device_text(value)
+        if text:
+            run.emit(Device, call_.node, device=text)
+        return value.but(kind="config") if isinstance(value, Array) else Array(kind="config", name=text)
+    if device and device not in ("cpu", "auto"):
+        run.emit(Device, call_.node, device=device)
+    return Array(kind="config", name=device)
+
+
+def device_text(value: Value | None) -> str:
+    """`cuda`, `mps` or `gpu` if the value may name such a device."""
+    for option in value.options if isinstance(value, Choice) else (value,):
+        text = option.value if isinstance(option, Const) else option.name if isinstance(option, Array) else ""
+        if isinstance(text, str):
+            for device in ("cuda", "mps", "gpu"):
+                if device in text.lower():
+                    return device
+        elif isinstance(text, int) and not isinstance(text, bool):
+            return "cuda"
+    return ""
+
+
+def _weights(run: Run, entry: Entry, call_: Call) -> Value:
+    kind = entry.get("kind")
+    value = call_.at(0) or next(iter(call_.kwargs.values()), UNKNOWN)
+    if kind == "copy":
+        if isinstance(value, Array) and value.kind == "weights":
+            return value.but(owner=value.owner, kind="weights", name="copy")
+        if isinstance(value, Obj):
+            return copied(run, value, call_.node)
+        return value
+    if kind == "save":
+        objs = objects_in(value)
+        place = call_.at(1)
+        owners = value.owner if isinstance(value, Array) and isinstance(value.owner, tuple) else ()
+        subject = next((o.subject for o in (*objs, *owners) if isinstance(o, Obj)), None)
+        run.report(call_.node, call_.everything(), "saved")
+        if subject is None and isinstance(value, Array) and value.has_rows:
+            run.emit(Save, call_.node, what="data", data=value.view())
+        else:
+            run.emit(Weights, call_.node, subject=subject, action="save", name=_text(place), improving=run.improving)
+        return NONE
+    if kind == "load":
+        return Array(kind="weights", rows=run.source(call_.node, _text(value)), owner=("file", _text(value)), name="loaded")
+    return value
+
+
+def copied(run: Run, obj: Obj, node: ir.Node) -> Obj:
+    """A copy of an object: same settings, a life of its own (`copy.deepcopy`, `sklearn.base.clone`)."""
+    subject = Subject(
+        api=obj.subject.api, role=obj.subject.role, at=run.site(node), name=obj.subject.name, given=obj.subject.given,
+        arguments=obj.subject.arguments, unknown_arguments=obj.subject.unknown_arguments, parts=list(obj.subject.parts), facts=dict(obj.subject.facts),
+    )  # fmt: skip
+    twin = Obj(subject, obj.klass, obj.entry)
+    twin.cells.update(obj.cells)
+    return twin
+
+
+def _text(value: Value | None) -> str:
+    return str(value.value) if isinstance(value, Const) else value.name if isinstance(value, Array) else ""
+
+
+def _no_grad(run: Run, entry: Entry, call_: Call) -> Value:
+    flag = call_.at(0)
+    if entry.path.endswith("set_grad_enabled"):
+        if isinstance(flag, Const) and flag.value is False:
+            return Array(kind="no-grad")
+        return UNKNOWN if flag is not None else UNKNOWN
+    if entry.path.endswith("enable_grad"):
+        return UNKNOWN
+    if call_.args and isinstance(call_.args[0], Func):  # used as a decorator by hand
+        return call_.args[0]
+    return Array(kind="no-grad")
+
+
+_HANDLERS: dict[str, Handler] = {
+    "seed": _seed, "unseed": _unseed, "determinism": _determinism, "generator": _generator, "draw": _draw, "array": _array,
+    "stateless-function": _stateless, "data-source": _data_source, "unordered": _unordered, "clock": _clock, "argument": _argument,
+    "sink": _sink, "device": _device, "weights": _weights, "no-grad": _no_grad, "ignore": _ignored, "stat-test": _ignored,
+    "tuner.space": _ignored, "explainer": _ignored,
+}  # fmt: skip
+
+
+# -- builtins --------------------------------------------------------------------------------------------------------
+
+
+def _builtin(run: Run, name: str, call_: Call) -> Value:
+    first = call_.at(0)
+    if name in ("print", "display"):
+        run.report(call_.node, call_.everything(), "print")
+        return NONE
+    if name == "len":
+        return arrays.length_of(run, first) if first is not None else UNKNOWN
+    if name in ("int", "float", "round", "abs", "str", "bool"):
+        if isinstance(first, Const):
+            try:
+                return Const(
+                    {"int": int, "float": float, "round": round, "abs": abs, "str": str, "bool": bool}[name](first.value)
+                )
+            except (TypeError, ValueError):
+                return UNKNOWN
+        if first is not None and name == "round" and isinstance(first, Array):
+            return first
+        return first if isinstance(first, Array) else blend(run, call_.everything())
+    if name in ("max", "min", "sorted"):
+        return _extreme(run, name, call_)
+    if name == "sum":
+        merged = blend(run, call_.everything())
+        return merged.but(kind="figure" if merged.scores or merged.prediction else merged.kind)
+    if name in (
+        "list",
+        "tuple",
+        "set",
+        "frozenset",
+        "reversed",
+        "iter",
+        "next",
+        "enumerate",
+        "zip",
+        "map",
+        "filter",
+        "range",
+        "dict",
+    ):
+        return _collection_builtin(run, name, call_)
+    if name == "open":
+        text = _text(first)
+        return Array(kind="text", name=text, rows=run.source(call_.node, text) if text else UNKNOWN_ROWS)
+    if name in ("exit", "quit"):
+        return Ext("!exit")
+    if (
+        name in ("getattr",)
+        and len(call_.args) >= 2
+        and isinstance(call_.args[1], Const)
+        and isinstance(call_.args[1].value, str)
+    ):
+        return run.attribute(call_.args[0], call_.args[1].value, call_.node)
+    if name == "setattr" and len(call_.args) == 3 and isinstance(call_.args[1], Const) and isinstance(call_.args[0], Obj):
+        run._set_attribute(call_.args[0], str(call_.args[1].value), call_.args[2])
+        return NONE
+    if name == "super":
+        from mllint_bio.predict.interpreter import Super
+
+        frame = run.frames[-1]
+        return Super(frame.klass, frame.receiver) if frame.klass is not None and frame.receiver is not None else UNKNOWN
+    if name in ("input", "raw_input"):
+        return Array(kind="config")
+    if name == "vars":
+        return Array(kind="config")
+    if name in ("isinstance", "hasattr", "callable", "issubclass", "type", "id", "hash", "repr"):
+        return UNKNOWN
+    if name[:1].isupper():  # exceptions
+        return UNKNOWN
+    return blend(run, call_.everything())
+
+
+def _extreme(run: Run, name: str, call_: Call) -> Value:
+    from mllint_bio.predict.library.choices import choose
+
+    merged = blend(run, call_.everything())
+    if merged.scores:
+        return choose(run, call_.node, merged, name)
+    first = call_.at(0)
+    if name == "sorted":
+        if isinstance(first, Array):
+            return first.but(unordered=None, ordered="" if first.ordered == "unordered" else first.ordered)
+        if isinstance(first, Seq):
+            element = first.element()
+            items = first.items if first.exact else ()
+            if isinstance(element, Array) and not items:
+                element = element.but(unordered=None, ordered="")
+            return Seq("list", items, None if first.exact else element)
+    return merged
+
+
+def _collection_builtin(run: Run, name: str, call_: Call) -> Value:
+    first = call_.at(0)
+    if name in ("list", "tuple", "reversed", "iter"):
+        kind = "tuple" if name == "tuple" else "list"
+        if first is None:
+            return Seq(kind)
+        if isinstance(first, Seq):
+            twin = Seq(kind, first.items, first.rest)
+            return twin
+        if isinstance(first, Array):
+            return first.but(kind="index") if first.kind == "range" else first
+        if isinstance(first, Obj) or (isinstance(first, Array) and first.kind == "folds"):
+            return first
+        if isinstance(first, Dict):
+            return Seq(kind, [Const(k) for k in first.items], UNKNOWN if first.rest is not None else None)
+        return first
+    if name in ("set", "frozenset"):
+        if first is None:
+            return Seq("set")
+        if isinstance(first, Array):
+            if first.kind in ("index", "range"):
+                return first.but(kind="index")
+            return first.but(kind="unique", unordered=("set", run.site(call_.node)) if first.kind not in ("scalar",) else None)
+        if isinstance(first, Seq):
+            return Seq("set", first.items, first.rest)
+        return first
+    if name == "range":
+        return _range(run, call_)
+    if name == "enumerate":
+        if isinstance(first, Seq) and first.exact:
+            return Seq("list", [Seq("tuple", [Const(i), item]) for i, item in enumerate(first.items)])
+        inner = arrays.iterated(run, first, call_.node) if first is not None else UNKNOWN
+        counter = Array(kind="scalar", base=data_of(first).rows if first is not None else UNKNOWN_ROWS)
+        return _iterator(first, Seq("tuple", [counter, inner]))
+    if name == "zip":
+        if call_.args and all(isinstance(a, Seq) and a.exact for a in call_.args):
+            columns = [a.items for a in call_.args if isinstance(a, Seq)]
+            return Seq("list", [Seq("tuple", row) for row in zip(*columns, strict=False)])
+        members = [arrays.iterated(run, a, call_.node) for a in call_.args]
+        if not members:
+            return UNKNOWN
+        return _iterator(call_.args[0], Seq("tuple", members))
+    if name == "map" and len(call_.args) >= 2:
+        element = arrays.iterated(run, call_.args[1], call_.node)
+        result = run.call(call_.args[0], arrays._call(call_.node, [element]))
+        return Seq("list", (), result)
+    if name == "filter" and len(call_.args) == 2:
+        return call_.args[1]
+    if name == "next":
+        return arrays.iterated(run, first, call_.node) if first is not None else UNKNOWN
+    if name == "dict":
+        if isinstance(first, Dict):
+            return Dict({**first.items, **call_.kwargs}, first.rest)
+        if first is None:
+            return Dict(dict(call_.kwargs))
+        return Dict({}, data_of(first))
+    return UNKNOWN
+
+
+def _iterator(source: Value | None, element: Value) -> Seq:
+    """A lazy sequence that remembers what it walks over, so that the loop's kind can be told."""
+    made = Seq("generator", (), element)
+    made.cells["#over"] = source
+    return made
+
+
+def _range(run: Run, call_: Call) -> Value:
+    stop = call_.at(1) if len(call_.args) >= 2 else call_.at(0)
+    if isinstance(stop, Array) and stop.base.known and len(call_.args) < 3:
+        return Array(kind="range", rows=stop.base, base=stop.base)
+    values = [a.value for a in call_.args if isinstance(a, Const) and isinstance(a.value, int)]
+    if len(values) == len(call_.args) == 1 and 0 < values[0] <= 3:
+        return Seq("range", [Const(i) for i in range(values[0])])
+    return Array(kind="range", rows=run.source(call_.node, "range"), base=UNKNOWN_ROWS)
+
+
+def dotted_name(node: ir.Expr) -> str:
+    """`a.b.c` of an expression, for messages."""
+    if isinstance(node, ir.Name):
+        return node.name
+    if isinstance(node, ir.Attribute):
+        return f"{dotted_name(node.value)}.{node.name}"
+    return ""
+
+
+def place(site: Site) -> Site:
+    """A site as an anchor for `Run.emit`."""
+    return site

@@ -1,0 +1,409 @@
+"""Loops, selections and reports: what a loop goes over, when a program chooses by a score, and what reaches a reader."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mllint_bio.events import Data, Loop, LoopKind, Save, Score, Select, Step, Weights
+from mllint_bio.predict import ir
+from mllint_bio.predict.library.arrays import scores_of
+from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value
+
+if TYPE_CHECKING:
+    from mllint_bio.predict.interpreter import Flow, Run
+
+_KINDS_BY_NAME: tuple[tuple[LoopKind, re.Pattern[str]], ...] = (
+    (LoopKind.EPOCH, re.compile(r"(^|_)(epochs?|ep|num_epochs|n_epochs|iteration)($|_)", re.I)),
+    (LoopKind.FOLD, re.compile(r"(^|_)(folds?|kfold|n_splits|train_index|test_index|train_idx|test_idx|cv|split)($|_)", re.I)),
+    (LoopKind.SEED, re.compile(r"(^|_)(seeds?|random_state|rs|repeats?|reps?|trials?|runs?|rounds?|bootstrap|n_runs)($|_)", re.I)),
+    (LoopKind.MODEL, re.compile(r"(^|_)(models?|clf|clfs|classifiers?|estimators?|regressors?|learners?|algorithms?)($|_)", re.I)),
+    (LoopKind.GROUP, re.compile(r"(^|_)(patients?|subjects?|pids?|donors?|participants?|individuals?|animals?|mouse|slides?|records?|recordings?|case_ids?|person)($|_)", re.I)),
+    (LoopKind.FILE, re.compile(r"(^|_)(files?|fname|filename|paths?|fn|filepath|img_path)($|_)", re.I)),
+    (LoopKind.CANDIDATE, re.compile(r"(^|_)(lr|lrs|alpha|alphas|c|cs|gamma|k|n_neighbors|depth|max_depth|hidden|n_estimators|params?|param|config|configs|threshold|thresholds|thr|n_features|lambda|reg|dropout|batch_size|kernel|weight_decay|hyperparams?|combination)($|_)", re.I)),
+)  # fmt: skip
+_LOADER_NAME = re.compile(r"(loader|dataloader|batches|_dl$|iterator|generator$)", re.I)
+
+
+def loop_kind(run: Run, target: ir.Expr, node: ir.Expr, iterable: Value) -> LoopKind:
+    """What a loop goes over, as far as it can be told before its body is read."""
+    inner = iterable
+    if isinstance(inner, Seq) and isinstance(inner.cells.get("#over"), (Obj, Array, Seq)):
+        inner = inner.cells["#over"]
+    if isinstance(inner, Seq) and inner.cells.get("#folds"):
+        return LoopKind.FOLD
+    if isinstance(inner, Obj) and inner.is_a("loader"):
+        return LoopKind.BATCH
+    if isinstance(inner, Array) and (inner.kind in ("loader", "batch") or inner.loader is not None):
+        return LoopKind.BATCH
+    if isinstance(inner, Array) and inner.kind in ("groups", "unique"):
+        return LoopKind.GROUP
+    text = _text_of(node)
+    if _LOADER_NAME.search(text) and not isinstance(inner, Seq):
+        return LoopKind.BATCH
+    names = _names(target)
+    for kind, pattern in _KINDS_BY_NAME:
+        if any(pattern.search(name) for name in names):
+            if (
+                kind is LoopKind.CANDIDATE
+                and isinstance(inner, Array)
+                and inner.kind == "range"
+                and any(n in ("k", "c") for n in names)
+            ):
+                continue
+            return kind
+    if _text_matches(text, "epoch"):
+        return LoopKind.EPOCH
+    if isinstance(inner, Seq) and inner.items and all(isinstance(i, (Obj, Klass)) or _holds_object(i) for i in inner.items):
+        return LoopKind.MODEL
+    if (
+        isinstance(inner, Seq)
+        and inner.kind in ("list", "tuple")
+        and inner.items
+        and all(isinstance(i, Const) and isinstance(i.value, (int, float)) for i in inner.items)
+    ):
+        return LoopKind.CANDIDATE
+    for kind, pattern in _KINDS_BY_NAME[1:]:
+        if pattern.search(text) and kind in (LoopKind.FOLD, LoopKind.GROUP, LoopKind.FILE):
+            return kind
+    if isinstance(inner, Array) and inner.unordered is not None:
+        return LoopKind.FILE
+    return LoopKind.OTHER
+
+
+def _holds_object(value: Value) -> bool:
+    return isinstance(value, Seq) and any(isinstance(item, (Obj, Klass)) for item in value.items)
+
+
+def _text_matches(text: str, word: str) -> bool:
+    return word in text.lower()
+
+
+def _text_of(node: ir.Expr) -> str:
+    """Names in an iterable expression, joined; enough to see `range(args.epochs)` or `enumerate(train_loader)`."""
+    found: list[str] = []
+    stack: list[Any] = [node]
+    while stack and len(found) < 12:
+        one = stack.pop()
+        if isinstance(one, ir.Name):
+            found.append(one.name)
+        elif isinstance(one, ir.Attribute):
+            found.append(one.name)
+            stack.append(one.value)
+        elif isinstance(one, ir.Call):
+            stack.extend([value for _, value in one.args] + [one.func])
+        elif isinstance(one, (ir.Binary,)):
+            stack.extend([one.left, one.right])
+        elif isinstance(one, ir.Subscript):
+            stack.extend([one.value, *one.index])
+    return "_".join(found)
+
+
+def _names(target: ir.Expr) -> list[str]:
+    if isinstance(target, ir.Name):
+        return [target.name]
+    if isinstance(target, ir.Collection):
+        return [name for item in target.items for name in _names(item)]
+    return []
+
+
+def unrolled(run: Run, iterable: Value) -> Sequence[Value] | None:
+    """Members to execute one by one: short literal lists of objects, functions, data or names; None to join them instead."""
+    if isinstance(iterable, Dict):
+        if iterable.rest is None and 0 < len(iterable.items) and _worth(list(iterable.items.values())):
+            return [Const(key) for key in iterable.items]
+        return None
+    if not isinstance(iterable, Seq) or not iterable.exact or iterable.kind == "generator" or not iterable.items:
+        return None
+    if len(iterable.items) == 1:
+        return iterable.items
+    return iterable.items if _worth(iterable.items) else None
+
+
+def _worth(items: Sequence[Value]) -> bool:
+    flat = [part for item in items for part in (item.items if isinstance(item, Seq) else [item])]
+    if any(isinstance(part, (Obj, Func, Klass, Ext, Choice)) for part in flat):
+        return True
+    if any(isinstance(part, Array) and part.has_rows for part in flat):
+        return True
+    return len(items) <= 4 and all(isinstance(part, Const) and isinstance(part.value, str) for part in flat)
+
+
+def loop_done(run: Run, loop: Loop) -> None:
+    """Settle the kind of a loop from what happened in it: steps over batches make epochs."""
+    if loop.kind is not LoopKind.OTHER:
+        return
+    steps = [e for e in run.events if isinstance(e, Step) and any(one is loop for one in e.loops)]
+    if not steps:
+        return
+    inner = [one for step in steps for one in step.loops if one is not loop and step.loops.index(one) > step.loops.index(loop)]
+    loop.kind = LoopKind.EPOCH if inner else LoopKind.BATCH if steps[0].data.loader is not None else LoopKind.EPOCH
+
+
+# -- selections ------------------------------------------------------------------------------------------------------
+
+_WHAT = {
+    LoopKind.EPOCH: "epoch", LoopKind.CANDIDATE: "hyperparameter", LoopKind.MODEL: "model", LoopKind.SEED: "seed", LoopKind.FOLD: "fold",
+    LoopKind.OTHER: "epoch", LoopKind.BATCH: "batch",
+}  # fmt: skip
+
+
+def what_is_chosen(run: Run, scores: frozenset[int]) -> str:
+    """What a choice between scores chooses: decided by the innermost loop that repeats the scores and the choice."""
+    for loop in reversed(run.loops):
+        if loop.kind in (LoopKind.BATCH, LoopKind.GROUP, LoopKind.FILE):
+            continue
+        if loop.kind is LoopKind.OTHER:
+            steps = any(isinstance(e, Step) and any(one is loop for one in e.loops) for e in run.events[-400:])
+            return "epoch" if steps else "hyperparameter"
+        return _WHAT[loop.kind]
+    return ""
+
+
+def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | None:
+    """Fields of the Select event for an `if` that compares scores in a loop; None if it is none."""
+    scores = scores_of(test)
+    if not scores or not run.loops:
+        return None
+    what = what_is_chosen(run, scores)
+    if not what or what == "batch":
+        return None
+    return {
+        "what": what,
+        "how": "if",
+        "scores": scores,
+        "data": scored_data(run, scores),
+        "direction": _direction(run, node, scores),
+        "keeps": frozenset(),
+        "metric": _metric(run, scores),
+    }
+
+
+def _metric(run: Run, scores: frozenset[int]) -> str:
+    names = {e.metric for n in scores if isinstance(e := run.events[n], Score)}
+    return names.pop() if len(names) == 1 else ""
+
+
+def scored_data(run: Run, scores: frozenset[int]) -> Data:
+    """Rows behind a set of scores; unknown when they are of different rows."""
+    views = [e.data for n in sorted(scores) if isinstance(e := run.events[n], Score)]
+    if not views:
+        return Data()
+    if all(view.rows == views[0].rows for view in views):
+        return views[0]
+    return Data(name=views[-1].name, named_role=views[-1].named_role if len({v.named_role for v in views}) == 1 else "")
+
+
+def _direction(run: Run, node: ir.Expr, scores: frozenset[int]) -> str:
+    """up when the branch is taken for larger scores, down for smaller, empty if the comparison does not say."""
+    if isinstance(node, ir.Boolean):
+        return _direction(run, node.left, scores) or _direction(run, node.right, scores)
+    if not isinstance(node, ir.Compare) or len(node.rest) != 1:
+        return ""
+    operator, right_node = node.rest[0]
+    if operator not in ("<", "<=", ">", ">="):
+        return ""
+    left, right = _freshness(node.left), _freshness(right_node)
+    if left == right:
+        return ""
+    greater = operator.startswith(">")
+    return "up" if greater == (left > right) else "down"
+
+
+_BEST = re.compile(r"(best|max|min|lowest|highest|opt|record|prev|last|old)", re.I)
+
+
+def _freshness(node: ir.Expr) -> int:
+    """1 for the new figure, 0 for the best one so far, by name."""
+    return 0 if _BEST.search(_text_of(node)) else 1
+
+
+def kept(run: Run, number: int, node: ir.If, before: dict[str, Value], flow: Flow, start: int) -> None:
+    """Complete a Select with what its branch keeps: the score, weights, a saved file, a model, or the decision to stop."""
+    from mllint_bio.predict.interpreter import Flow as FlowType
+
+    keeps: set[str] = set()
+    tested = set(_text_of_test(node.test))
+    for name, value in run.frames[-1].env.items():
+        old = before.get(name)
+        if old is value:
+            continue
+        if name in tested or scores_of(value):
+            keeps.add("score")
+        if isinstance(value, Array) and value.kind == "weights":
+            keeps.add("weights")
+        elif isinstance(value, Obj):
+            keeps.add("model")
+        elif isinstance(value, Const) and value.value is True and "stop" in name.lower():
+            keeps.add("stop")
+        elif _BEST.search(name):
+            keeps.add("score")
+    for event in run.events[start:]:
+        if isinstance(event, Weights) and event.action in ("save", "copy", "reference"):
+            keeps.add("weights" if event.action != "save" else "saved")
+        elif isinstance(event, Save) and event.what == "model":
+            keeps.add("saved")
+    if flow is FlowType.BREAK or flow is FlowType.RETURN:
+        keeps.add("stop")
+    for statement in node.body:
+        target = statement.targets[0] if isinstance(statement, ir.Assign) else None
+        if isinstance(target, ir.Attribute) and (target.name in tested or _BEST.search(target.name)):
+            keeps.add("score")
+        if isinstance(target, ir.Attribute) and "stop" in target.name.lower():
+            keeps.add("stop")
+        if isinstance(target, (ir.Name, ir.Attribute)) and isinstance(statement, ir.Assign) and _is_dict_of_best(target, run):
+            keeps.add("score")
+    select = run.events[number]
+    assert isinstance(select, Select)
+    run.amend(
+        number,
+        keeps=select.keeps | frozenset(keeps),
+        what="early-stop" if keeps == {"stop"} and select.what == "epoch" else select.what,
+    )
+
+
+def _is_dict_of_best(target: ir.Expr, run: Run) -> bool:
+    return bool(_BEST.search(_text_of(target)))
+
+
+def _text_of_test(node: ir.Expr) -> list[str]:
+    found: list[str] = []
+    stack: list[Any] = [node]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, ir.Name):
+            found.append(one.name)
+        elif isinstance(one, ir.Attribute):
+            found.append(one.name)
+        elif isinstance(one, ir.Compare):
+            stack.extend([one.left, *(value for _, value in one.rest)])
+        elif isinstance(one, ir.Boolean):
+            stack.extend([one.left, one.right])
+    return found
+
+
+def choose(run: Run, node: ir.Node, value: Array, how: str) -> Value:
+    """max, min, argmax or sorting over figures: the best of them is taken."""
+    thresholds = [
+        n
+        for n in value.scores
+        if isinstance(e := run.events[n], Score) and e.metric in ("roc_curve", "precision_recall_curve", "det_curve")
+    ]
+    kinds = [
+        loop.kind
+        for n in value.scores
+        for loop in run.events[n].loops
+        if loop.kind not in (LoopKind.BATCH, LoopKind.GROUP, LoopKind.FILE)
+    ]
+    if thresholds:
+        what = "threshold"
+    elif value.owner == "folds":
+        what = "fold"
+    elif isinstance(value, Array) and value.kind == "history":
+        what = "epoch"
+    else:
+        what = (
+            _WHAT.get(kinds[-1], "") if kinds else what_is_chosen(run, value.scores) or ("model" if len(value.scores) > 1 else "")
+        )
+    if not what or what == "batch":
+        return value
+    number = run.emit(
+        Select, node, what=what, how=how, scores=value.scores, data=scored_data(run, value.scores), metric=_metric(run, value.scores),
+        direction="up" if "max" in how else "down" if "min" in how else "", keeps=frozenset({"score"}),
+    )  # fmt: skip
+    return value.but(kind="figure", owner=("chosen", number))
+
+
+# -- what reaches a reader -------------------------------------------------------------------------------------------
+
+
+def statement(run: Run, node: ir.ExprStmt, value: Value) -> None:
+    """An expression statement: the last one of a notebook cell is shown to the reader."""
+    unit = run.frames[-1].module.unit
+    if unit.kind == "notebook" and len(run.frames) == 1 and not run.loops and not isinstance(value, Const):
+        run.report(node.value, [value], "cell")
+
+
+def after_assign(run: Run, node: ir.Assign, value: Value) -> None:
+    """`best = model.state_dict()`: weights captured under a name; `p.grad = None`: gradients cleared by hand."""
+    from mllint_bio.events import ZeroGrad
+
+    target = node.targets[0]
+    if isinstance(target, ir.Attribute) and target.name in ("grad", "_grad"):
+        run.emit(ZeroGrad, node, subject=None)
+        return
+    name = target.name if isinstance(target, (ir.Name, ir.Attribute)) else ""
+    for item_target, item in _pairs(target, value, node):
+        if (
+            isinstance(item, Array)
+            and item.kind == "weights"
+            and isinstance(item.owner, tuple)
+            and item.owner
+            and isinstance(item.owner[0], Obj)
+        ):
+            label = item_target or name
+            if label:
+                action = "copy" if item.name == "copy" else "reference"
+                run.emit(Weights, node, subject=item.owner[0].subject, action=action, name=label, improving=run.improving)
+    pairing(run, node)
+
+
+def _pairs(target: ir.Expr, value: Value, node: ir.Assign) -> list[tuple[str, Value]]:
+    if isinstance(target, ir.Collection) and isinstance(value, Seq) and len(target.items) == len(value.items):
+        return [
+            (t.name if isinstance(t, (ir.Name, ir.Attribute)) else "", v) for t, v in zip(target.items, value.items, strict=True)
+        ]
+    return [(target.name if isinstance(target, (ir.Name, ir.Attribute)) else "", value)]
+
+
+def pairing(run: Run, node: ir.Assign) -> None:
+    """Remember `X_trainE = expr[train_index]`, so that the test part cut from another table is noticed (MLB714)."""
+    from mllint_bio.events import Pairing
+    from mllint_bio.predict.library.calls import dotted_name
+    from mllint_bio.predict.values import role_of_name
+
+    targets = node.targets[0].items if isinstance(node.targets[0], ir.Collection) else [node.targets[0]]
+    values = (
+        node.value.items if isinstance(node.value, ir.Collection) and isinstance(node.targets[0], ir.Collection) else [node.value]
+    )
+    if len(targets) != len(values):
+        return
+    table: dict[Any, dict[str, tuple[str, str, Any]]] = run.__dict__.setdefault("pairs", {})
+    for target, value in zip(targets, values, strict=True):
+        if not isinstance(target, ir.Name) or not isinstance(value, ir.Subscript) or len(value.index) != 1:
+            continue
+        role = role_of_name(target.name)
+        base_node = value.value
+        base = dotted_name(
+            base_node.value if isinstance(base_node, ir.Attribute) and base_node.name in ("iloc", "loc", "values") else base_node
+        )
+        index = dotted_name(value.index[0])
+        if role not in ("train", "test") or not base or role_of_name(index) != role:
+            continue
+        key = re.sub(r"(?i)(train|test|trn|tst)", "*", target.name)
+        known = table.setdefault(key, {})
+        known[role] = (target.name, base, run.site(value))
+        if len(known) == 2:
+            train, test = known["train"], known["test"]
+            same = (
+                run.eval(ir_name(train[1], node)) is run.eval(ir_name(test[1], node)) if "." not in train[1] + test[1] else False
+            )
+            controls = sum(1 for k, pair in table.items() if k != key and len(pair) == 2 and pair["train"][1] == pair["test"][1])
+            if train[1] != test[1] and not same and controls:
+                run.emit(
+                    Pairing,
+                    test[2],
+                    train_name=train[0],
+                    train_base=train[1],
+                    test_name=test[0],
+                    test_base=test[1],
+                    controls=controls,
+                )
+
+
+def ir_name(name: str, node: ir.Node) -> ir.Name:
+    """A name node at the place of another node."""
+    made = ir.Name(name)
+    made.id, made.st = node.id, node.st
+    return made

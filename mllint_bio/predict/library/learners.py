@@ -1,0 +1,1128 @@
+"""Estimators, transforms, splitters, resamplers, tuners and metrics: the protocol of scikit-learn and of what follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mllint_bio import catalog
+from mllint_bio.catalog import Entry
+from mllint_bio.events import Data, Fit, Learned, Prediction, Resample, Score, Select, Split, Subject, Transform, Weights
+from mllint_bio.events import Predict as PredictEvent
+from mllint_bio.predict import ir
+from mllint_bio.predict.library import arrays, calls
+from mllint_bio.predict.library.arrays import arrays_in, data_of, emit_score
+from mllint_bio.predict.values import (
+    NONE,
+    UNKNOWN,
+    Array,
+    Choice,
+    Const,
+    Dict,
+    Ext,
+    Func,
+    Obj,
+    Seq,
+    Value,
+    join,
+    join_all,
+    options,
+    role_of_name,
+)
+from mllint_bio.rows import UNKNOWN_ROWS, Rows, union
+
+if TYPE_CHECKING:
+    from mllint_bio.predict.interpreter import Call, Run
+
+# Role of a transform -> kind of the fact that its output carries.
+_KINDS = {
+    "fitted-transform.scale": "scale", "fitted-transform.discretise": "discretise", "fitted-transform.encode": "encode",
+    "fitted-transform.label": "label", "fitted-transform.supervised": "supervised", "fitted-transform.decompose": "decompose",
+    "fitted-transform.vectorise": "vectorise", "fitted-transform.cluster": "cluster", "fitted-transform.outlier": "outlier",
+    "fitted-transform.representation": "representation", "imputer": "impute", "feature-selector.supervised": "selector-supervised",
+    "feature-selector.unsupervised": "selector-unsupervised", "feature-selector": "selector-supervised", "column-stat-function": "scale",
+    "feature-score": "selector-supervised", "inplace-transform.learned": "omics", "inplace-transform.batch-correction": "batch-correction",
+    "inplace-transform.conditional": "omics", "inplace-transform.gene-filter": "gene-filter",
+}  # fmt: skip
+TRANSFORMS = ("fitted-transform", "imputer", "feature-selector", "stateless-transform")
+
+
+def kind_of(role: str) -> str:
+    """Kind of the learned fact for a role."""
+    return _KINDS.get(role) or _KINDS.get(role.rpartition(".")[0], role.rpartition(".")[2] or role)
+
+
+# -- objects that learn ----------------------------------------------------------------------------------------------
+
+
+def build(run: Run, entry: Entry, call: Call) -> Value:
+    """Construct a learner, splitter, tuner, sampler or metric object."""
+    subject = calls.make_subject(run, entry, call)
+    obj = Obj(subject, None, entry)
+    obj.cells["#call"] = call
+    wrapped = (
+        call.get(entry.get("estimator") or "estimator", entry.params)
+        if entry.is_a("tuner", "estimator.meta", "calibrator", "feature-selector")
+        else None
+    )
+    for option in options(wrapped) if wrapped is not None else ():
+        if isinstance(option, Obj):
+            subject.parts.append(option.subject)
+            obj.cells["#inner"] = option
+    subject.facts["task"] = entry.get("task") or _task_of(obj)
+    return obj
+
+
+def _task_of(obj: Obj) -> str:
+    inner = obj.cells.get("#inner")
+    return str(inner.subject.facts.get("task", "")) if isinstance(inner, Obj) else ""
+
+
+def compose(run: Run, entry: Entry, call: Call) -> Value:
+    """Pipeline, union, column transformer: children in order."""
+    subject = calls.make_subject(run, entry, call)
+    obj = Obj(subject, None, entry)
+    children: list[Obj] = []
+    spec = entry.get("children", "*")
+    values: list[Value] = list(call.args) if spec == "*" else [call.get(spec, entry.params) or call.at(0) or UNKNOWN]
+    for value in values:
+        children.extend(_children(value))
+    subject.parts.extend(child.subject for child in children)
+    obj.cells["#steps"] = tuple(children)
+    last = children[-1] if children else None
+    if last is not None and last.is_a("estimator", "tuner", "calibrator"):
+        subject.facts["task"] = last.subject.facts.get("task", "")
+        subject.role = "estimator.pipeline"
+        subject.facts["final"] = last.subject
+    return obj
+
+
+def _children(value: Value) -> list[Obj]:
+    if isinstance(value, Obj):
+        return [value]
+    if isinstance(value, Choice):
+        return [child for option in value.options for child in _children(option)][:1]
+    if isinstance(value, (Seq, Dict)):
+        members = value.items.values() if isinstance(value, Dict) else value.items
+        return [child for member in members for child in _children(member)]
+    return []
+
+
+def steps(obj: Obj) -> tuple[Obj, ...]:
+    """Children of a composite."""
+    found = obj.cells.get("#steps")
+    return found if isinstance(found, tuple) else ()
+
+
+def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
+    """Attributes of learners that tell something: best scores, coefficients, the chosen estimator."""
+    if not obj.is_a("estimator", "tuner", "composer", "fitted-transform", "imputer", "feature-selector", "calibrator", "trainer"):
+        return None
+    data = obj.cells.get("#fit-data")
+    if obj.is_a("tuner") and name in ("best_score_", "cv_results_", "best_value", "best_trial"):
+        scores: frozenset[int] = obj.cells.get("#cv-scores") or frozenset()
+        return Array(kind="figure", scores=scores)
+    if name in ("best_estimator_", "estimator_", "best_model"):
+        return obj
+    if name in ("best_params_", "best_params", "classes_", "n_features_in_"):
+        return Array(kind="config", name=name)
+    if name in ("feature_importances_", "coef_", "components_", "scores_", "pvalues_", "ranking_", "support_"):
+        learned = _learned_of(obj)
+        if isinstance(data, Array) and obj.is_a("estimator", "tuner") and name in ("feature_importances_", "coef_"):
+            number = obj.cells.get("#fit")
+            if isinstance(number, int):
+                learned = learned | {Learned(number, "selector-model", data.rows, True)}
+        return Array(kind="columns", learned=learned, name=name)
+    if name in ("labels_",) and isinstance(data, Array):
+        return data.but(learned=data.learned | _learned_of(obj), prediction=None)
+    if name in ("oob_score_",):
+        return Array(kind="figure")
+    if name == "history":
+        return Array(kind="history", owner=(obj,))
+    if name in ("named_steps", "steps"):
+        return Dict({}, join_all(steps(obj))) if steps(obj) else UNKNOWN
+    return None
+
+
+def _learned_of(obj: Obj) -> frozenset[Learned]:
+    found = obj.cells.get("#learned")
+    return found if isinstance(found, frozenset) else frozenset()
+
+
+def method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
+    """Methods of learners; None if the object is none or the method means nothing here."""
+    role = obj.subject
+    if role.is_a("splitter"):
+        return _split_object(run, obj, name, call)
+    if role.is_a("resampler"):
+        return _resample_object(run, obj, name, call)
+    if role.is_a("scheduler", "callback"):
+        return None
+    if not role.is_a("estimator", "tuner", "composer", "calibrator", *TRANSFORMS):
+        return None
+    if obj.entry is not None and obj.entry.get("style") in ("keras", "study", "keras-adapt", "lightning"):
+        return None
+    return sklearn_method(run, obj, name, call)
+
+
+def sklearn_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
+    """The scikit-learn protocol."""
+    if name in ("fit", "partial_fit", "fit_predict", "fit_transform", "train", "search"):
+        if name == "train" and obj.klass is not None:
+            return None
+        return _fit(run, obj, name, call)
+    if name in ("transform", "inverse_transform"):
+        return _transform(run, obj, call, name)
+    if name in (
+        "predict",
+        "predict_proba",
+        "decision_function",
+        "predict_log_proba",
+        "predict_classes",
+        "score_samples",
+        "kneighbors",
+    ):
+        return _predict(run, obj, name, call)
+    if name in ("score",):
+        return _score(run, obj, call)
+    if name == "set_params":
+        obj.subject.given.update({k: v.value for k, v in call.kwargs.items() if isinstance(v, Const)})
+        obj.subject.arguments |= frozenset(call.kwargs)
+        obj.subject.unknown_arguments = obj.subject.unknown_arguments or call.open
+        return obj
+    if name in ("get_support", "get_feature_names_out", "get_feature_names"):
+        return Array(kind="columns", learned=_learned_of(obj))
+    if name in ("get_params", "get_metadata_routing"):
+        return Array(kind="config")
+    if name == "save_model" or name == "save":
+        run.emit(Weights, call.node, subject=obj.subject, action="save", name="", improving=run.improving)
+        return NONE
+    return None
+
+
+# -- fit -------------------------------------------------------------------------------------------------------------
+
+
+def _fit(run: Run, obj: Obj, name: str, call: Call) -> Value:
+    data = fit_data(call)
+    target = data_of(call.get("y", ("X", "y")) or call.get("Y", ()) or UNKNOWN)
+    if obj.is_a("composer", "estimator.pipeline"):
+        data = _fit_steps(run, obj, data, target, call)
+        if not obj.is_a("estimator.pipeline"):
+            run.write(obj, "#fit-data", data)
+            return data if name == "fit_transform" else obj
+    result = fit_one(run, obj, data, target, call, name)
+    if name == "fit_transform":
+        return _transformed(run, obj, data, call, name)
+    if name == "fit_predict":
+        return _predict(run, obj, "predict", call) if obj.is_a("estimator") else _transformed(run, obj, data, call, name)
+    return result
+
+
+def fit_data(call: Call) -> Array:
+    """The rows that a fit call gets: X, the first argument, or whatever holds rows."""
+    for key in ("X", "x", "data", "train_data", "raw_documents", "dtrain", "train_set"):
+        if key in call.kwargs:
+            return data_of(call.kwargs[key])
+    first = call.at(0)
+    return data_of(first) if first is not None else UNKNOWN
+
+
+def _fit_steps(run: Run, obj: Obj, data: Array, target: Array, call: Call) -> Array:
+    """Every step of a composite learns from the current rows."""
+    children = steps(obj)
+    learned: frozenset[Learned] = frozenset()
+    parallel = obj.entry is not None and obj.entry.path.rsplit(".", 1)[-1] in (
+        "ColumnTransformer",
+        "FeatureUnion",
+        "make_column_transformer",
+        "make_union",
+    )
+    current = data
+    for child in children:
+        if child.is_a("estimator", "tuner", "calibrator") and child is children[-1] and not parallel:
+            break
+        if child.is_a("resampler"):
+            continue
+        if child.is_a("composer"):
+            current = _fit_steps(run, child, current, target, call)
+            learned |= current.learned
+        elif child.is_a(*TRANSFORMS):
+            fit_one(run, child, current, target, call, "fit")
+            learned |= _learned_of(child)
+            if not parallel:
+                current = current.but(learned=current.learned | learned)
+    run.write(obj, "#learned", learned)
+    return data.but(learned=data.learned | learned)
+
+
+def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: str) -> Value:
+    """One object learns from these rows."""
+    entry, subject = obj.entry, obj.subject
+    if subject.is_a("stateless-transform"):
+        return obj
+    construct = obj.cells.get("#call")
+    streams: list[str] = []
+    if entry is not None and construct is not None:
+        streams = calls.draws(
+            run,
+            call,
+            entry.fields,
+            entry.params,
+            subject.label,
+            at="fit",
+            purpose=None,
+            given=_with_later(construct, subject),
+            subject=subject,
+        )
+    uses_target = bool(entry and entry.get("uses_target")) or subject.role in (
+        "feature-selector.supervised",
+        "fitted-transform.supervised",
+    )
+    validation = _validation_of(call)
+    number = run.emit(
+        Fit, call.node, subject=subject, role=subject.role, data=data.view(), target=target.view(), uses_target=uses_target, method=name,
+        stochastic=f"draws from the {streams[0]} generator" if streams else "", validation=validation.view(),
+    )  # fmt: skip
+    run.write(obj, "#fit", number)
+    run.write(obj, "#fit-data", data)
+    if subject.is_a("estimator", "tuner", "calibrator", "trainer"):
+        keep = name == "partial_fit"
+        before = obj.cells.get("#fitted")
+        rows = union([before, data.rows]) if keep and isinstance(before, Rows) and before.known else data.rows
+        run.write(obj, "#fitted", rows)
+        run.write(obj, "#inputs", data.learned | (_learned_of(obj) if subject.is_a("estimator.pipeline") else frozenset()))
+        subject.facts["fitted"] = rows
+        final = subject.facts.get("final")
+        if isinstance(final, Subject):
+            final.facts["fitted"] = rows
+        if validation.has_rows or validation.name:
+            _early_stop(run, obj, call, validation)
+        if subject.is_a("tuner"):
+            _tune(run, obj, data, target, call)
+    if subject.is_a(*TRANSFORMS, "composer"):
+        fact = Learned(number, kind_of(subject.role), data.rows, uses_target)
+        run.write(obj, "#learned", data.learned | {fact})
+    return obj
+
+
+def _with_later(construct: Call, subject: Subject) -> Call:
+    """Constructor arguments as changed by set_params."""
+    from mllint_bio.predict.interpreter import Call as CallType
+
+    extra = {k: Const(subject.given[k]) for k in subject.arguments if k in subject.given and k not in construct.kwargs}
+    if "random_state" in subject.arguments and "random_state" not in subject.given and "random_state" not in construct.kwargs:
+        extra["random_state"] = UNKNOWN
+    return CallType(construct.node, construct.args, {**extra, **construct.kwargs}, construct.open)
+
+
+def _validation_of(call: Call) -> Array:
+    value = (
+        call.kwargs.get("eval_set")
+        or call.kwargs.get("evals")
+        or call.kwargs.get("validation_data")
+        or call.kwargs.get("valid_sets")
+    )
+    if isinstance(value, Seq):
+        last = value.items[-1] if value.items else value.rest
+        while isinstance(last, Seq):
+            last = last.items[0] if last.items else last.rest
+        return data_of(last)
+    return data_of(value) if value is not None else UNKNOWN
+
+
+def _early_stop(run: Run, obj: Obj, call: Call, validation: Array) -> None:
+    """Boosting with an evaluation set: does it select the number of rounds?"""
+    entry = obj.entry
+    api = obj.subject.api
+    stops = "early_stopping_rounds" in call.kwargs or "early_stopping_rounds" in obj.subject.arguments
+    callbacks = call.kwargs.get("callbacks")
+    stops = stops or any(isinstance(o, Obj) and o.is_a("early-stop") for o in arrays.objects_in(callbacks))
+    if api.startswith("catboost"):
+        stops = obj.subject.given.get("use_best_model", True) is not False
+    if stops and entry is not None:
+        run.emit(Select, call.node, what="early-stop", how=obj.subject.label, data=validation.view(), keeps=frozenset({"weights"}), subject=obj.subject,
+                 restored=True)  # fmt: skip
+
+
+def _tune(run: Run, obj: Obj, data: Array, target: Array, call: Call) -> None:
+    """A search: hyper-parameters are chosen by scores on inner folds of the rows."""
+    construct = obj.cells.get("#call")
+    cv = construct.get(obj.entry.get("cv") or "cv", obj.entry.params) if construct is not None and obj.entry is not None else None
+    rows = data.rows
+    predefined = data_of(cv) if cv is not None else UNKNOWN
+    view = data.view()
+    if predefined.has_rows and predefined.kind == "folds-of":
+        view = predefined.view()
+    site = run.site(call.node)
+    test = rows.part(("inner", site), 1, 2, fold=True) if rows.known else UNKNOWN_ROWS
+    metric, family, direction = scoring_of(
+        construct.get("scoring", obj.entry.params) if construct and obj.entry else None, obj.subject.facts.get("task", "")
+    )
+    number = run.emit(
+        Score, call.node, metric=metric, family=family, data=_view(data, test), subject=obj.subject, direction=direction, cross_validated=True,
+        inputs=data.learned, fitted=rows.part(("inner", site), 0, 2, fold=True) if rows.known else UNKNOWN_ROWS,
+    )  # fmt: skip
+    run.write(obj, "#cv-scores", frozenset({number}))
+    run.emit(Select, call.node, what="hyperparameter", how=obj.subject.label, scores=frozenset({number}), data=_view(data, test), subject=obj.subject,
+             keeps=frozenset({"model"}))  # fmt: skip
+
+
+def _view(data: Array, rows: Rows) -> Data:
+    return data.but(rows=rows).view()
+
+
+# -- transform and predict -------------------------------------------------------------------------------------------
+
+
+def _transform(run: Run, obj: Obj, call: Call, name: str) -> Value:
+    data = fit_data(call)
+    return _transformed(run, obj, data, call, name)
+
+
+def _transformed(run: Run, obj: Obj, data: Array, call: Call, name: str) -> Value:
+    number = obj.cells.get("#fit")
+    event = run.emit(
+        Transform,
+        call.node,
+        subject=obj.subject,
+        role=obj.subject.role,
+        data=data.view(),
+        fit=number if isinstance(number, int) else -1,
+        method=name,
+    )
+    del event
+    if name == "inverse_transform":
+        return data.but(linear=None, mask=None)
+    learned = data.learned | _learned_of(obj)
+    kind = "columns" if False else "array"
+    return data.but(
+        kind=kind, learned=learned, linear=None, mask=None, column=data.column if obj.is_a("fitted-transform.label") else ""
+    )
+
+
+def _predict(run: Run, obj: Obj, name: str, call: Call) -> Value:
+    data = fit_data(call)
+    output = output_of(obj, name)
+    event = run.emit(PredictEvent, call.node, subject=obj.subject, data=data.view(), output=output)
+    inputs = obj.cells.get("#inputs")
+    learned = data.learned | (inputs if isinstance(inputs, frozenset) else frozenset()) | _learned_of(obj)
+    prediction = Prediction(obj.subject, data.rows, output, event)
+    return Array(
+        kind="array",
+        rows=data.rows,
+        name=data.name,
+        learned=learned,
+        prediction=prediction,
+        ordered=data.ordered,
+        group=data.group,
+        loader=data.loader,
+    )
+
+
+def output_of(obj: Obj, name: str) -> str:
+    """label, score, value or unknown: what a prediction method returns."""
+    if name == "predict_classes":
+        return "label"
+    if name in ("predict_proba", "decision_function", "predict_log_proba", "score_samples"):
+        return "score"
+    entry = obj.entry
+    final = obj.subject.facts.get("final")
+    if isinstance(final, Subject):
+        entry = catalog.lookup(final.api)
+    inner = obj.cells.get("#inner")
+    if isinstance(inner, Obj) and obj.is_a("tuner", "estimator.meta", "calibrator"):
+        return output_of(inner, name)
+    outputs = (entry.get("outputs") or {}) if entry is not None else {}
+    if name in outputs:
+        return str(outputs[name])
+    task = obj.subject.facts.get("task", "")
+    return "label" if task == "classifier" else "value" if task == "regressor" else "unknown"
+
+
+def _score(run: Run, obj: Obj, call: Call) -> Value:
+    data = fit_data(call)
+    truth = data_of(call.get("y", ("X", "y")) or UNKNOWN)
+    task = obj.subject.facts.get("task", "")
+    metric, family = (
+        ("accuracy", "label") if task == "classifier" else ("r2", "regression") if task == "regressor" else ("score", "unknown")
+    )
+    inputs = obj.cells.get("#inputs")
+    predicted = Array(
+        kind="array", rows=data.rows, name=data.name, learned=data.learned | (inputs if isinstance(inputs, frozenset) else frozenset()) | _learned_of(obj),
+        prediction=Prediction(obj.subject, data.rows, "label" if task == "classifier" else "value"), group=data.group, ordered=data.ordered,
+    )  # fmt: skip
+    number = emit_score(run, call.node, metric, family, predicted, truth, direction="up")
+    return Array(kind="figure", rows=data.rows, scores=frozenset({number}), name=data.name)
+
+
+def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | None:
+    """`.fit`, `.predict` and the like on a value of which nothing is known: an estimator handed in from outside."""
+    if value.kind not in ("unknown", "param") or value.has_rows and value.rows.label and role_of_name(value.rows.label):
+        return None
+    learner = name in (
+        "fit",
+        "predict",
+        "predict_proba",
+        "decision_function",
+        "fit_transform",
+        "fit_predict",
+        "partial_fit",
+        "fit_resample",
+    )
+    if not learner and not (name in ("transform", "score") and id(value) in run.materialised):
+        return None
+    known = run.materialised.get(id(value))
+    if known is None:
+        lower = (value.name or "").lower()
+        role = "fitted-transform.scale" if "scal" in lower else "imputer" if "imput" in lower else "estimator.unknown"
+        if name in ("fit_transform", "transform") and role == "estimator.unknown":
+            role = "fitted-transform.unknown"
+        subject = Subject(
+            api=value.name or "estimator", role=role, at=run.site(call.node), name=value.name, unknown_arguments=True
+        )
+        known = (value, Obj(subject))
+        run.materialised[id(value)] = known
+    return sklearn_method(run, known[1], name, call)
+
+
+# -- splitters -------------------------------------------------------------------------------------------------------
+
+
+def split_call(run: Run, entry: Entry, call: Call) -> Value:
+    """Splitters: the call form acts at once, the object form is built."""
+    if entry.get("form") == "object":
+        return build(run, entry, call)
+    if entry.get("per_input"):
+        return _split_inputs(run, entry, call)
+    data = data_of(call.get(entry.get("arrays") or "", entry.params) or call.at(0) or UNKNOWN)
+    count = _lengths(call)
+    seeded, stream = _seeding(run, entry, call, "split")
+    rows = data.rows if data.has_rows else run.source(call.node, data.name)
+    site = run.site(call.node)
+    parts = [rows.part(site, i, count, random=True) for i in range(count)]
+    number = run.emit(
+        Split, call.node, data=data.but(group=data.group or arrays.repetition_of(run, data.rows)).view(), parts=tuple(parts), how="random", api=_api(entry),
+        shuffles=_flag(call, entry, "shuffle"), seeded=seeded, stratified=_flag(call, entry, "stratified"), grouped=_flag(call, entry, "grouped"), stream=stream,
+    )  # fmt: skip
+    pieces = [
+        data.but(kind="dataset" if data.kind in ("unknown", "param") else data.kind, rows=part, order=None) for part in parts
+    ]
+    made = Seq("tuple", pieces)
+    made.cells["#split-event"] = number
+    return made
+
+
+def _lengths(call: Call) -> int:
+    for value in (*call.args[1:], *call.kwargs.values()):
+        if isinstance(value, Seq) and value.exact and value.items:
+            return len(value.items)
+    return 2
+
+
+def _api(entry: Entry) -> str:
+    return entry.path.rsplit(".", 1)[-1]
+
+
+def _flag(call: Call, entry: Entry, field: str) -> bool | None:
+    """A splitter's trait: fixed by the catalog, or decided by a parameter."""
+    spec = entry.get(field)
+    if spec is None:
+        return False
+    if isinstance(spec, bool):
+        return spec
+    value = call.get(spec, entry.params)
+    if value is None:
+        if call.open:
+            return None
+        return bool((entry.get("defaults") or {}).get(spec, False))
+    if isinstance(value, Const):
+        return bool(value.value)
+    return True if field in ("stratified", "grouped") else None
+
+
+def _seeding(run: Run, entry: Entry, call: Call, at: str, given: Call | None = None) -> tuple[bool | None, str]:
+    """(has a seed of its own, stream that it draws from otherwise)."""
+    source = given or call
+    draws = entry.get("draws") or []
+    streams = calls.draws(
+        run, call, entry.fields, entry.params, _api(entry), at="call" if given is None else at, purpose="split", given=given
+    )
+    if streams:
+        return False, streams[0]
+    parameter = next((d.get("seed") for d in draws if d.get("seed")), None)
+    value = source.get(parameter, entry.params) if parameter else None
+    if value is None:
+        return (None if source.open else True), ""
+    return True, ""
+
+
+def _split_inputs(run: Run, entry: Entry, call: Call) -> Value:
+    """train_test_split(a, b, ...): two parts per input, the same rows in each."""
+    inputs = list(call.args)
+    if not inputs or call.open and len(inputs) == 1 and isinstance(inputs[0], Seq):
+        inputs = list(inputs[0].items) if inputs and isinstance(inputs[0], Seq) else inputs
+    site = run.site(call.node)
+    seeded, stream = _seeding(run, entry, call, "call")
+    data = [data_of(value) for value in inputs]
+    first = next((d for d in data if d.has_rows), data[0] if data else UNKNOWN)
+    base = first.rows if first.has_rows else run.source(call.node, first.name)
+    group = next((d.group for d in data if d.group), "") or arrays.repetition_of(run, first.rows)
+    shuffles = _flag(call, entry, "shuffle")
+    stratified = call.get(entry.get("stratified") or "stratify", entry.params)
+    ordered = next((d.ordered for d in data if d.ordered), "")
+    random = shuffles is not False
+    parts = (base.part(site, 0, 2, random=random), base.part(site, 1, 2, random=random))
+    number = run.emit(
+        Split, call.node, data=first.but(group=group, ordered=ordered, rows=base).view(), parts=parts, how="call", api=_api(entry), shuffles=shuffles, seeded=seeded,
+        stratified=stratified is not None and not (isinstance(stratified, Const) and stratified.value is None), grouped=False, stream=stream,
+    )  # fmt: skip
+    results: list[Value] = []
+    for value, one in zip(inputs, data, strict=True):
+        rows = one.rows if one.has_rows and one.rows != base else base
+        if not one.has_rows:
+            rows = base
+        for part in (0, 1):
+            own = rows.part(site, part, 2, random=random)
+            by_id = one.kind == "unique"
+            results.append(
+                one.but(
+                    rows=own,
+                    order=None,
+                    linear=None,
+                    mask=None,
+                    ordered="shuffled" if random else one.ordered,
+                    kind="array" if one.kind in ("unknown", "item") else one.kind,
+                    base=one.base if one.base.known else one.rows if one.kind in ("index", "range") else UNKNOWN_ROWS,
+                    owner="by-id" if by_id else one.owner,
+                )  # fmt: skip
+            )
+        del value
+    made = Seq("list", results)
+    made.cells["#split"] = number
+    return made
+
+
+def _split_object(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
+    """`splitter.split(X, y, groups)`: pairs of index arrays, one pair an iteration."""
+    if name in ("get_n_splits",):
+        return Array(kind="scalar")
+    if name not in ("split",) or obj.entry is None:
+        return None
+    data = data_of(call.get("X", ("X", "y", "groups")) or call.at(0) or UNKNOWN)
+    target = data_of(call.get("y", ("X", "y", "groups")) or UNKNOWN)
+    groups = call.get("groups", ("X", "y", "groups"))
+    made = folds(run, obj, data, target, groups, call.node)
+    return made
+
+
+def folds(run: Run, splitter: Obj, data: Array, target: Array, groups: Value | None, node: ir.Expr) -> Value:
+    """Emit the split and make the iterator over (train indices, test indices)."""
+    entry = splitter.entry
+    assert entry is not None
+    construct: Call = splitter.cells["#call"]
+    site = run.site(node)
+    from mllint_bio.predict.interpreter import Call as CallType
+
+    here = CallType(node, [], {})
+    seeded, stream = _seeding(run, entry, here, "split", given=construct)
+    base = data.rows if data.has_rows else target.rows if target.has_rows else run.source(node, data.name)
+    shuffles = _flag(construct, entry, "shuffle")
+    grouped = _flag(construct, entry, "grouped")
+    random = shuffles is not False
+    parts = (base.part(site, 0, 2, random=random, fold=True), base.part(site, 1, 2, random=random, fold=True))
+    group = data.group or target.group or arrays.repetition_of(run, base)
+    ordered = data.ordered or target.ordered
+    run.emit(
+        Split, node, data=data.but(rows=base, group=group, ordered=ordered).view(), parts=parts, how="fold", api=_api(entry), shuffles=shuffles, seeded=seeded,
+        stratified=_flag(construct, entry, "stratified"), grouped=grouped, stream=stream, subject=splitter.subject,
+    )  # fmt: skip
+    pair = [
+        Array(kind="index", rows=part, base=base, name=role)
+        for part, role in zip(parts, ("train_index", "test_index"), strict=True)
+    ]
+    made = Seq("generator", (), Seq("tuple", pair))
+    made.cells["#folds"] = True
+    return made
+
+
+# -- cross-validation ------------------------------------------------------------------------------------------------
+
+
+def cross_validate(run: Run, entry: Entry, call: Call) -> Value:
+    """cross_val_score and its kin: split, fit, predict and score inside one call."""
+    estimator = call.get(entry.get("estimator") or "estimator", entry.params)
+    data = data_of(call.get(entry.get("data") or "X", entry.params) or UNKNOWN)
+    target = data_of(call.get(entry.get("target") or "y", entry.params) or UNKNOWN)
+    groups = call.get(entry.get("groups") or "groups", entry.params)
+    cv = call.get(entry.get("cv") or "cv", entry.params)
+    site = run.site(call.node)
+    calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose=None)
+    splitter = next((o for o in options(cv) if isinstance(o, Obj) and o.is_a("splitter")), None) if cv is not None else None
+    base = data.rows if data.has_rows else UNKNOWN_ROWS
+    group = data.group or arrays.repetition_of(run, base)
+    if splitter is not None and splitter.entry is not None:
+        pairs = folds(run, splitter, data, target, groups, call.node)
+        assert isinstance(pairs, Seq) and isinstance(pairs.rest, Seq)
+        train, test = (a.rows for a in arrays_in(pairs.rest))
+    else:
+        train, test = (base.part(site, k, 2, fold=True) for k in (0, 1)) if base.known else (UNKNOWN_ROWS, UNKNOWN_ROWS)
+        given = cv is None or isinstance(cv, Const)
+        run.emit(
+            Split, call.node, data=data.but(group=group).view(), parts=(train, test), how="fold", api=_api(entry), shuffles=False if given else None,
+            seeded=True if given else None, stratified=None, grouped=groups is not None if given else None,
+        )  # fmt: skip
+    numbers: set[int] = set()
+    output: Value = UNKNOWN
+    for option in options(estimator) if estimator is not None else ():
+        if not isinstance(option, Obj):
+            continue
+        subject = option.subject
+        fold = data.but(rows=train)
+        if option.is_a("composer", "estimator.pipeline"):
+            _fit_steps(run, option, fold, target, call)
+        construct = option.cells.get("#call")
+        drawn: list[str] = []
+        if option.entry is not None and construct is not None:
+            drawn = calls.draws(
+                run,
+                call,
+                option.entry.fields,
+                option.entry.params,
+                subject.label,
+                at="fit",
+                purpose=None,
+                given=construct,
+                subject=subject,
+            )
+        run.emit(Fit, call.node, subject=subject, role=subject.role, data=fold.view(), target=target.view(), method=_api(entry),
+                 stochastic=f"draws from the {drawn[0]} generator" if drawn else "")  # fmt: skip
+        inputs = data.learned | _learned_of(option)
+        scoring = call.get(entry.get("scoring") or "scoring", entry.params)
+        for metric, family, direction in _scorings(scoring, subject.facts.get("task", "")):
+            numbers.add(run.emit(Score, call.node, metric=metric, family=family, data=_view(data.but(group=group), test), subject=subject, direction=direction,
+                                 cross_validated=True, inputs=inputs, fitted=train))  # fmt: skip
+        output = Array(
+            kind="array",
+            rows=data.rows,
+            learned=inputs,
+            prediction=Prediction(subject, data.rows, _cv_output(call, option)),
+            name=data.name,
+        )
+        run.emit(PredictEvent, call.node, subject=subject, data=fold.view(), output="unknown")
+        option.cells["#cv"] = True
+    if entry.get("returns") == "predictions":
+        if isinstance(output, Array) and output.prediction is not None:
+            output.prediction.subject.facts.setdefault("cross_validated", True)
+            return output.but(owner="cross-validated")
+        return output
+    figure = Array(kind="figure", scores=frozenset(numbers), owner="folds")
+    return Dict({}, figure) if entry.get("returns") == "dict" else figure
+
+
+def _cv_output(call: Call, option: Obj) -> str:
+    wanted = call.kwargs.get("method")
+    return output_of(option, wanted.value if isinstance(wanted, Const) and isinstance(wanted.value, str) else "predict")
+
+
+def _scorings(value: Value | None, task: str) -> list[tuple[str, str, str]]:
+    if isinstance(value, Seq) and value.exact:
+        return [scoring_of(item, task) for item in value.items]
+    if isinstance(value, Dict) and value.items:
+        return [scoring_of(item, task) for item in value.items.values()]
+    return [scoring_of(value, task)]
+
+
+_SCORERS = {"accuracy": ("accuracy", "label"), "balanced_accuracy": ("balanced_accuracy", "label"), "r2": ("r2", "regression"), "roc_auc": ("roc_auc", "score"),
+            "average_precision": ("average_precision", "score")}  # fmt: skip
+
+
+def scoring_of(value: Value | None, task: str) -> tuple[str, str, str]:
+    """(metric, family, direction) of a `scoring=` argument; the estimator's own score when it is absent."""
+    if value is None or (isinstance(value, Const) and value.value is None):
+        return (
+            ("accuracy", "label", "up")
+            if task == "classifier"
+            else ("r2", "regression", "up")
+            if task == "regressor"
+            else ("score", "unknown", "up")
+        )
+    if isinstance(value, Const) and isinstance(value.value, str):
+        name = value.value
+        if name in _SCORERS:
+            return (*_SCORERS[name], "up")
+        family = (
+            "regression"
+            if name.startswith("neg_") and "log_loss" not in name and "brier" not in name
+            else "score"
+            if "roc" in name or "log_loss" in name
+            else "label"
+        )
+        return name, family, "up"
+    if isinstance(value, Obj) and value.is_a("scorer-factory"):
+        return str(value.subject.facts.get("metric", "scorer")), "unknown", "up"
+    if isinstance(value, Ext):
+        entry = catalog.lookup(value.path)
+        if entry is not None and entry.is_a("metric"):
+            return _api(entry), entry.role.rpartition(".")[2], str(entry.get("direction", "up"))
+    return "custom", "unknown", ""
+
+
+def scorer(run: Run, entry: Entry, call: Call) -> Value:
+    """make_scorer(metric)."""
+    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+    metric = call.at(0)
+    if isinstance(metric, Ext):
+        obj.subject.facts["metric"] = metric.path.rsplit(".", 1)[-1]
+        described = catalog.lookup(metric.path)
+        if described is not None and described.role == "metric.score":
+            response = call.kwargs.get("response_method") or call.kwargs.get("needs_proba") or call.kwargs.get("needs_threshold")
+            if (
+                response is None
+                and not call.open
+                and described.path.rsplit(".", 1)[-1] in ("roc_auc_score", "average_precision_score")
+            ):
+                obj.subject.facts["labels_into"] = metric.path.rsplit(".", 1)[-1]
+                predicted = Array(kind="array", prediction=Prediction(obj.subject, UNKNOWN_ROWS, "label"))
+                run.emit(
+                    Score,
+                    call.node,
+                    metric=_api(described),
+                    family="score",
+                    data=predicted.view(),
+                    subject=obj.subject,
+                    direction="up",
+                )
+    return obj
+
+
+# -- resamplers ------------------------------------------------------------------------------------------------------
+
+
+def resample(run: Run, entry: Entry, call: Call) -> Value:
+    """Resamplers: imblearn objects are built, functions such as sklearn.utils.resample act at once."""
+    if entry.get("style") in ("sklearn", "fit_resample") or entry.get("form") == "object" or entry.path.startswith("imblearn"):
+        return build(run, entry, call)
+    calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose=None)
+    values = call.args or [v for k, v in call.kwargs.items() if k in ("X", "arrays", "y")]
+    site = run.site(call.node)
+    lineage = entry.get("lineage")
+    replace = calls.literal(call, entry, "replace")
+    results: list[Value] = []
+    for value in values:
+        one = data_of(value)
+        if not one.has_rows:
+            results.append(one)
+            continue
+        if _api(entry) == "shuffle" or lineage is None:
+            results.append(one.but(ordered="shuffled", order=site))
+            continue
+        if replace is False:
+            results.append(one.but(rows=one.rows.some(site, random=True), ordered="shuffled"))
+            continue
+        made = one.rows.derived(site, lineage)
+        run.emit(Resample, call.node, data=one.view(), result=made, lineage=lineage, api=_api(entry))
+        results.append(one.but(rows=made, ordered="shuffled"))
+    return results[0] if len(results) == 1 else Seq("list", results)
+
+
+def _resample_object(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
+    if name not in ("fit_resample", "fit_sample"):
+        return None
+    data, target = fit_data(call), data_of(call.get("y", ("X", "y")) or UNKNOWN)
+    entry = obj.entry
+    lineage = str(entry.get("lineage", "synthetic")) if entry is not None else "synthetic"
+    if entry is not None:
+        calls.draws(
+            run,
+            call,
+            entry.fields,
+            entry.params,
+            obj.subject.label,
+            at="fit",
+            purpose=None,
+            given=obj.cells["#call"],
+            subject=obj.subject,
+        )
+    made = data.rows.derived(run.site(call.node), lineage) if data.has_rows else UNKNOWN_ROWS
+    run.emit(Resample, call.node, data=data.view(), result=made, lineage=lineage, api=obj.subject.label)
+    return Seq("tuple", [data.but(rows=made, kind="array"), target.but(rows=made, kind="array")])
+
+
+# -- functions that fit and apply at once ----------------------------------------------------------------------------
+
+
+def column_function(run: Run, entry: Entry, call: Call) -> Value:
+    """`sklearn.preprocessing.scale(X)` and the like."""
+    data = data_of(
+        call.get(entry.get("data") or (entry.params[0] if entry.params else "X"), entry.params) or call.at(0) or UNKNOWN
+    )
+    if not data.has_rows or data.kind in ("item", "batch", "scalar") or data.prediction is not None:
+        return data
+    axis = call.get("axis", entry.params)
+    if isinstance(axis, Const) and axis.value == 1:
+        return data
+    site = run.site(call.node)
+    subject = arrays._same_subject(run, site, Subject(api=entry.path, role=entry.role, at=site))
+    number = run.emit(Fit, call.node, subject=subject, role=entry.role, data=data.view(), method=_api(entry))
+    return data.but(learned=data.learned | {Learned(number, kind_of(entry.role), data.rows)}, linear=None, mask=None)
+
+
+def feature_score(run: Run, entry: Entry, call: Call) -> Value:
+    """Scores or p-values of columns against the labels; choosing columns by them is feature selection."""
+    data = data_of(call.get("X", entry.params) or call.at(0) or UNKNOWN)
+    if not data.has_rows:
+        return UNKNOWN
+    site = run.site(call.node)
+    subject = arrays._same_subject(run, site, Subject(api=entry.path, role="feature-selector.supervised", at=site))
+    number = run.emit(
+        Fit,
+        call.node,
+        subject=subject,
+        role="feature-selector.supervised",
+        data=data.view(),
+        uses_target=True,
+        method=_api(entry),
+    )
+    calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose=None)
+    fact = Learned(number, "selector-supervised", data.rows, True)
+    return (
+        Seq("tuple", [Array(kind="columns", learned=frozenset({fact}))] * 2)
+        if _api(entry) != "mutual_info_classif"
+        else Array(kind="columns", learned=frozenset({fact}))
+    )
+
+
+def inplace(run: Run, entry: Entry, call: Call) -> Value:
+    """scanpy's in-place functions: the annotated object carries what was learned."""
+    from mllint_bio.predict.library.arrays import _same_subject
+
+    value = call.at(0) or call.kwargs.get("adata") or call.kwargs.get("data") or UNKNOWN
+    data = data_of(value)
+    calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose=None)
+    stateless = entry.role == "inplace-transform.per-cell"
+    condition = entry.get("stateless_if")
+    if condition and call.get(condition, entry.params) is not None:
+        stateless = True
+    if not data.has_rows or stateless or entry.role == "inplace-transform.gene-filter":
+        return NONE
+    site = run.site(call.node)
+    subject = _same_subject(run, site, Subject(api=entry.path, role=entry.role, at=site))
+    kind = kind_of(entry.role)
+    if _api(entry) in ("highly_variable_genes", "filter_genes_dispersion"):
+        kind = "selector-unsupervised"
+    number = run.emit(Fit, call.node, subject=subject, role=entry.role, data=data.view(), method=_api(entry))
+    changed = data.but(learned=data.learned | {Learned(number, kind, data.rows)})
+    copy = call.kwargs.get("copy")
+    if isinstance(copy, Const) and copy.value is True:
+        return changed
+    if isinstance(call.node, ir.Call) and call.node.args:
+        run._update_receiver(call.node.args[0][1], changed)
+    return NONE
+
+
+# -- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def metric_call(run: Run, entry: Entry, call: Call) -> Value:
+    """A metric function, or the construction of a metric object."""
+    if entry.get("style") not in (None, "function") or entry.get("form") == "object":
+        return Obj(calls.make_subject(run, entry, call), None, entry)
+    if _api(entry)[:1].isupper() and not call.args:
+        return Obj(calls.make_subject(run, entry, call), None, entry)
+    truth = call.get(entry.get("truth") or "y_true", entry.params)
+    predicted = call.get(entry.get("pred") or "y_pred", entry.params)
+    if predicted is None:
+        predicted = call.at(1)
+    if truth is None:
+        truth = call.at(0)
+    return scored(run, entry, call, truth, predicted)
+
+
+def scored(run: Run, entry: Entry, call: Call, truth: Value | None, predicted: Value | None) -> Value:
+    """Record the figure; arguments in the wrong order are noticed."""
+    family = entry.role.rpartition(".")[2] if "." in entry.role else "unknown"
+    a, b = data_of(truth) if truth is not None else UNKNOWN, data_of(predicted) if predicted is not None else UNKNOWN
+    swapped = a.prediction is not None and b.prediction is None and (b.has_rows or b.name != "")
+    if swapped:
+        a, b = b, a
+    if b.prediction is None and a.prediction is None:
+        named_pred = any(word in (a.name or "").lower() for word in ("pred", "hat", "prob", "output"))
+        swapped = False
+        del named_pred
+    averaging = call.kwargs.get("average")
+    fields: dict[str, Any] = {
+        "direction": str(entry.get("direction", "")),
+        "swapped": swapped and not entry.get("symmetric"),
+        "decomposable": bool(entry.get("decomposable", False)),
+        "averaging": str(averaging.value) if isinstance(averaging, Const) and averaging.value else "",
+    }
+    if b.owner == "cross-validated":
+        fields["cross_validated"] = True
+    number = emit_score(run, call.node, _api(entry), family, b, a, **fields)
+    result = Array(kind="figure", rows=b.rows if b.has_rows else a.rows, scores=frozenset({number}), name=b.name or a.name)
+    if _api(entry) in ("roc_curve", "precision_recall_curve", "det_curve"):
+        return Seq("tuple", [result, result, result.but(owner="thresholds")])
+    return result
+
+
+def metric_object(run: Run, obj: Obj, name: str, call: Call) -> Value:
+    """torchmetrics, keras and monai metric objects: updated batch by batch, computed once."""
+    entry = obj.entry
+    family = entry.role.rpartition(".")[2] if entry is not None and "." in entry.role else "unknown"
+    if name in ("update", "__call__", "update_state", "append", "forward", "evaluate"):
+        values = [data_of(v) for v in call.everything()]
+        predicted = next((v for v in values if v.prediction is not None), values[0] if values else UNKNOWN)
+        truth = next((v for v in values if v is not predicted), UNKNOWN)
+        number = emit_score(run, call.node, obj.subject.label, family, predicted, truth, direction=str(entry.get("direction", "")) if entry else "",
+                            decomposable=True)  # fmt: skip
+        known: frozenset[int] = obj.cells.get("#scores") or frozenset()
+        run.write(obj, "#scores", known | {number})
+        return Array(kind="figure", rows=predicted.rows, scores=frozenset({number}))
+    if name in ("compute", "result", "aggregate", "item"):
+        return Array(kind="figure", scores=obj.cells.get("#scores") or frozenset())
+    if name in ("to", "cuda", "cpu", "clone"):
+        return obj
+    return NONE
+
+
+def tuner_call(run: Run, entry: Entry, call: Call) -> Value:
+    """Search objects are built; functions such as hyperopt.fmin and studies run an objective."""
+    style = entry.get("style")
+    if style == "function" or entry.path.rsplit(".", 1)[-1][:1].islower() and style not in ("study", "sklearn-search"):
+        if _api(entry) == "create_study":
+            return _study(run, entry, call)
+        return _minimise(run, entry, call)
+    if style == "study" or _api(entry) == "create_study":
+        return _study(run, entry, call)
+    obj = build(run, entry, call)
+    return obj
+
+
+def _study(run: Run, entry: Entry, call: Call) -> Value:
+    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+    sampler = call.get("sampler", entry.params)
+    seeded = None if call.open else False
+    if isinstance(sampler, Obj):
+        seeded = sampler.subject.facts.get("seeded")
+    elif sampler is not None and not isinstance(sampler, Const):
+        seeded = None
+    obj.subject.facts["seeded"] = seeded
+    obj.subject.facts["direction"] = obj.subject.given.get(
+        "direction",
+        "minimize" if "direction" not in obj.subject.arguments and "directions" not in obj.subject.arguments else None,
+    )
+    if "storage" in obj.subject.arguments:
+        obj.subject.facts["seeded"] = None
+    return obj
+
+
+def sampler_call(run: Run, entry: Entry, call: Call) -> Value:
+    """A tuner's sampler: seeded or not."""
+    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+    draws = entry.get("draws") or []
+    parameter = next((d.get("seed") for d in draws if d.get("seed")), "seed")
+    value = call.get(parameter, entry.params)
+    obj.subject.facts["seeded"] = (
+        (None if call.open else not draws)
+        if value is None or value is NONE or (isinstance(value, Const) and value.value is None)
+        else True
+    )
+    return obj
+
+
+def study_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
+    """`study.optimize(objective, n_trials)` and what is read from the study afterwards."""
+    if name in ("optimize", "search"):
+        objective = call.get("func", ("func", "n_trials")) or call.at(0)
+        result = _objective(run, obj, objective, call)
+        seeded = obj.subject.facts.get("seeded")
+        if seeded is False:
+            from mllint_bio.events import Draw
+
+            run.emit(Draw, call.node, stream="own", what=obj.subject.label, purpose="tuner", subject=obj.subject)
+        _selected(run, obj, result, call)
+        return NONE
+    return None
+
+
+def _minimise(run: Run, entry: Entry, call: Call) -> Value:
+    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+    calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose="tuner", subject=obj.subject)
+    own = [d for d in entry.get("draws") or [] if d.get("stream") == "own"]
+    if own:
+        from mllint_bio.events import Draw
+
+        value = call.get(own[0].get("seed") or "", entry.params)
+        if (value is None or (isinstance(value, Const) and value.value is None)) and not call.open:
+            run.emit(Draw, call.node, stream="own", what=_api(entry), purpose="tuner", subject=obj.subject)
+    obj.subject.facts["direction"] = "minimize"
+    objective = call.get(entry.get("objective") or "fn", entry.params) or call.at(0)
+    result = _objective(run, obj, objective, call)
+    _selected(run, obj, result, call)
+    return Array(kind="config")
+
+
+def _objective(run: Run, obj: Obj, objective: Value | None, call: Call) -> Value:
+    if not isinstance(objective, (Func, Choice)) and not hasattr(objective, "func"):
+        return UNKNOWN
+    from mllint_bio.events import Loop, LoopKind
+
+    outer = run.loops
+    run.loops = (*outer, Loop(run.site(call.node), LoopKind.CANDIDATE, "trial"))
+    try:
+        return run.call(objective, arrays._call(call.node, [Array(kind="config", name="trial")]))
+    finally:
+        run.loops = outer
+
+
+def _selected(run: Run, obj: Obj, result: Value, call: Call) -> None:
+    scores = arrays.scores_of(result)
+    rows = [run.events[n] for n in scores]
+    view = next((e.data for e in rows if isinstance(e, Score)), Data())
+    direction = obj.subject.facts.get("direction")
+    run.emit(
+        Select, call.node, what="hyperparameter", how=obj.subject.label, scores=scores, data=view, subject=obj.subject, keeps=frozenset({"model"}),
+        direction="up" if direction == "maximize" else "down" if direction == "minimize" else "",
+    )  # fmt: skip
+    run.write(obj, "#cv-scores", scores)
+
+
+def threshold_tuner(run: Run, entry: Entry, call: Call) -> Value:
+    """TunedThresholdClassifierCV."""
+    return build(run, entry, call)
+
+
+def booster_train(run: Run, entry: Entry, call: Call) -> Value:
+    """xgboost.train, lightgbm.train, catboost.train: the native interface returns the fitted model."""
+    if entry.path.rsplit(".", 1)[-1][:1].isupper():
+        return build(run, entry, call)
+    obj = build(run, entry, call)
+    assert isinstance(obj, Obj)
+    names = ("dtrain", "train_set", "pool", "dataset")
+    data = data_of(
+        next((call.get(n, entry.params) for n in names if call.get(n, entry.params) is not None), call.at(1)) or UNKNOWN
+    )
+    fit_one(run, obj, data, UNKNOWN, call, "train")
+    return obj
+
+
+HANDLERS: dict[str, Callable[[Any, Entry, Any], Value]] = {
+    "fitted-transform": build, "imputer": build, "feature-selector": build, "stateless-transform": build, "estimator": build, "calibrator": build,
+    "estimator.meta": build, "estimator.baseline.boost": booster_train, "composer": compose, "splitter": split_call, "cv-evaluator": cross_validate,
+    "resampler": resample, "column-stat-function": column_function, "feature-score": feature_score, "inplace-transform": inplace, "metric": metric_call,
+    "scorer-factory": scorer, "tuner": tuner_call, "tuner.sampler": sampler_call, "tuner.threshold": threshold_tuner,
+}  # fmt: skip
+
+
+def names_of(targets: Sequence[str]) -> tuple[str, ...]:
+    """Names as a tuple."""
+    return tuple(targets)
+
+
+def joined(values: Sequence[Value]) -> Value:
+    """Join of values."""
+    result: Value = UNKNOWN
+    for value in values:
+        result = join(result, value) if result is not UNKNOWN else value
+    return result

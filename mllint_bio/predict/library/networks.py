@@ -1,0 +1,1262 @@
+"""Networks: modules and layers, losses, optimizers, loaders, and the training loops that libraries run themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mllint_bio import catalog
+from mllint_bio.catalog import Entry
+from mllint_bio.events import (
+    Backward,
+    Build,
+    Device,
+    Fit,
+    Loader,
+    Loss,
+    Mode,
+    Prediction,
+    Select,
+    Site,
+    Split,
+    Step,
+    Subject,
+    Weights,
+    ZeroGrad,
+)
+from mllint_bio.events import Predict as PredictEvent
+from mllint_bio.predict import ir
+from mllint_bio.predict.library import arrays, calls, learners
+from mllint_bio.predict.library.arrays import arrays_in, blend, data_of, emit_score, objects_in
+from mllint_bio.predict.values import (
+    NONE,
+    UNKNOWN,
+    Array,
+    Choice,
+    Const,
+    Dict,
+    Ext,
+    Func,
+    Klass,
+    Obj,
+    Seq,
+    Value,
+    join_all,
+    options,
+    role_of_name,
+)
+from mllint_bio.rows import UNKNOWN_ROWS, Rows, union
+
+if TYPE_CHECKING:
+    from mllint_bio.predict.interpreter import Call, Run
+
+_MODULE_NAME = re.compile(
+    r"(^|_)(model|net|network|module|encoder|decoder|backbone|classifier|discriminator|generator|critic|unet|cnn|gnn|mlp)(\d*)($|_)",
+    re.I,
+)
+_LOSS_NAME = re.compile(r"(criterion|loss_?(fn|func|function|f)?$|_loss$|^loss)", re.I)
+_TRANSPARENT = frozenset(
+    {"DataParallel", "DistributedDataParallel", "compile", "script", "trace", "spectral_norm", "weight_norm"}
+)
+
+
+# -- classes of the project ------------------------------------------------------------------------------------------
+
+
+def class_role(klass: Klass) -> tuple[str, Entry | None]:
+    """Role and catalog entry that a project class inherits from its library bases."""
+    for path in klass.external_bases():
+        entry = catalog.lookup(path)
+        if entry is not None:
+            if entry.is_a("module", "dataset", "datamodule", "layer"):
+                role = (
+                    entry.role
+                    if not entry.is_a("layer")
+                    else "module"
+                    if path.startswith("torch") or "lightning" in path
+                    else entry.role
+                )
+                return role, entry
+            return entry.role, entry
+        last = path.rsplit(".", 1)[-1]
+        if last in ("MessagePassing", "LightningModule", "BaseModuleClass", "PreTrainedModel") or path.startswith(
+            ("torch.nn.", "torch_geometric.nn.")
+        ):
+            return "module", None
+        if last in ("Dataset", "IterableDataset", "InMemoryDataset"):
+            return "dataset", None
+    names = set(klass.members)
+    if {"__getitem__", "__len__"} <= names:
+        return "dataset", None
+    return "object", None
+
+
+def born(run: Run, obj: Obj, call: Call) -> None:
+    """State of a new object before its constructor runs."""
+    if obj.is_a("module", "layer", "estimator.deep"):
+        obj.cells["#mode"] = "train"
+
+
+def base_init(run: Run, obj: Obj, call: Call) -> None:
+    """The constructor of a library base class."""
+    if obj.entry is not None and obj.entry.is_a("layer") and obj.klass is not None and obj.entry.get("draws"):
+        calls.draws(
+            run, call, obj.entry.fields, obj.entry.params, obj.subject.label, at="call", purpose="init", subject=obj.subject
+        )
+    if obj.is_a("estimator.deep") and call.kwargs:
+        outputs = call.kwargs.get("outputs")
+        if outputs is not None:
+            obj.cells["#activation"] = data_of(outputs)
+
+
+def built(run: Run, obj: Obj, call: Call) -> None:
+    """What a finished object is: its submodules, the rows of a data set."""
+    if obj.is_a("module"):
+        run.emit(Build, call.node, subject=obj.subject, mode_dependent=mode_dependent(obj))
+    elif obj.is_a("dataset"):
+        dataset_data(obj, run, call)
+
+
+def attached(run: Run, obj: Obj, name: str, value: Value) -> None:
+    """`object.name = value`: a submodule, a layer or transform becomes a part."""
+    for one in objects_in(value):
+        if obj.is_a("module", "layer", "estimator.deep") and one.is_a("module", "layer", "activation", "pretrained", "object"):
+            if one.subject not in obj.subject.parts and one.subject is not obj.subject:
+                obj.subject.parts.append(one.subject)
+        for generator in (one,) if one.is_a("generator") else ():
+            obj.subject.facts.setdefault("generators", []).append((generator.subject, name))
+
+
+def mode_dependent(obj: Obj) -> bool | None:
+    """Whether the module holds dropout, batch norm or the like; None when it holds layers that are not known."""
+    unknown = False
+    for subject in obj.subject.everything():
+        if subject is obj.subject and obj.klass is not None:
+            continue
+        entry = catalog.lookup(subject.api) if "." in subject.api else None
+        if entry is not None and entry.get("mode_dependent"):
+            if subject.api.rsplit(".", 1)[-1] in ("LSTM", "GRU", "RNN") and not subject.given.get("dropout"):
+                continue
+            if subject.api.rsplit(".", 1)[-1].startswith("InstanceNorm") and not subject.given.get("track_running_stats"):
+                continue
+            return True
+        if (
+            subject.role in ("pretrained", "object", "module")
+            and not subject.parts
+            and not (entry and entry.get("mode_dependent") is False)
+        ):
+            unknown = True
+    return None if unknown else False
+
+
+# -- forward ---------------------------------------------------------------------------------------------------------
+
+
+def forward(run: Run, obj: Obj, member: Func, call: Call) -> Value:
+    """Call a project module: follow its forward to learn what it ends with, and record one prediction for the outermost module."""
+    outermost = run.inside_forward == 0
+    run.inside_forward += 1
+    try:
+        inner = run.inline(member, call, obj)
+    finally:
+        run.inside_forward -= 1
+    if not outermost:
+        return inner
+    return _predicted(run, obj, inner, call)
+
+
+def _predicted(run: Run, obj: Obj, inner: Value, call: Call) -> Value:
+    """The result of applying a module to data: a prediction for the rows of its arguments."""
+    inputs = [a for v in call.everything() for a in arrays_in(v)]
+    data = next((a for a in inputs if a.has_rows), inputs[0] if inputs else UNKNOWN)
+    mode = obj.cells.get("#mode", "unknown")
+    event = run.emit(
+        PredictEvent, call.node, subject=obj.subject, data=data.view(), output="unknown", mode=str(mode), grad=run.grad,
+        mode_dependent=obj.subject.facts.setdefault("mode_dependent", mode_dependent(obj)),
+    )  # fmt: skip
+
+    def mark(value: Value, depth: int = 2) -> Value:
+        if isinstance(value, Array):
+            activation = value.activation
+            output = {"softmax": "score", "sigmoid": "score", "log_softmax": "score", "linear": "logit"}.get(
+                activation, "unknown"
+            )
+            if value.prediction is not None and value.prediction.output == "label":
+                output = "label"
+            learned = data.learned | value.learned
+            return value.but(
+                kind="array", rows=data.rows, name=data.name, learned=learned, prediction=Prediction(obj.subject, data.rows, output, event), loader=data.loader,
+                group=data.group, ordered=data.ordered, scores=frozenset(), linear=None, mask=None, stat=None,
+            )  # fmt: skip
+        if isinstance(value, Seq) and depth:
+            return Seq(
+                value.kind,
+                [mark(item, depth - 1) for item in value.items],
+                mark(value.rest, depth - 1) if value.rest is not None else None,
+            )
+        if isinstance(value, Dict) and depth:
+            return Dict(
+                {k: mark(v, depth - 1) for k, v in value.items.items()},
+                mark(value.rest, depth - 1) if value.rest is not None else None,
+            )
+        if isinstance(value, Choice):
+            return join_all([mark(option, depth) for option in value.options])
+        return Array(
+            kind="array",
+            rows=data.rows,
+            name=data.name,
+            learned=data.learned,
+            prediction=Prediction(obj.subject, data.rows, "unknown", event),
+            loader=data.loader,
+        )
+
+    return mark(inner)
+
+
+def apply_module(run: Run, obj: Obj, call: Call) -> Value:
+    """Call a module whose forward is not in the project (pretrained, handed in from outside)."""
+    if run.inside_forward:
+        merged = blend(run, call.everything())
+        return merged.but(activation="", linear=None, mask=None)
+    activation = obj.cells.get("#activation")
+    inner = activation if isinstance(activation, Array) else Array(kind="array")
+    return _predicted(run, obj, inner.but(scores=frozenset()), call)
+
+
+def invoke(run: Run, obj: Obj, call: Call) -> Value:
+    """`object(...)` for library objects: layers, activations, losses, modules."""
+    role = obj.subject
+    if role.is_a("loss"):
+        return apply_loss(run, obj, call, role.label)
+    if role.is_a("activation"):
+        data = blend(run, call.everything())
+        kind = activation_of(obj)
+        if data.prediction is not None and kind in ("softmax", "sigmoid"):
+            data = data.but(prediction=arrays._as_output(data.prediction, "score"))
+        return data.but(activation=kind, activated_at=run.site(call.node))
+    if role.is_a("layer"):
+        return _apply_layer(run, obj, call)
+    if role.is_a("module", "pretrained", "estimator.deep"):
+        if role.is_a("estimator.deep") and all(isinstance(a, Array) and a.kind == "symbolic" for a in call.args):
+            return _symbolic(call, "")
+        return apply_module(run, obj, call)
+    if role.is_a("augment", "stateless-transform", "composer", "fitted-transform"):
+        data = blend(run, call.everything())
+        return data
+    if role.is_a("optimizer"):
+        return NONE
+    if role.is_a("object") and _MODULE_NAME.search(role.name or "") and not run.inside_forward:
+        return apply_module(run, obj, call)
+    result = blend(run, call.everything())
+    run.unresolved(role.label, call)
+    return result.but(kind="unknown", rows=result.rows.some(run.site(call.node)) if result.has_rows else UNKNOWN_ROWS)
+
+
+def activation_of(obj: Obj) -> str:
+    """softmax, sigmoid, log_softmax, linear or other, for a layer or activation object."""
+    spec = (obj.entry.get("activation") if obj.entry is not None else None) or ""
+    if isinstance(spec, str) and spec.startswith("$"):
+        given = obj.subject.given.get(spec[1:])
+        if given is None:
+            return "linear" if spec[1:] not in obj.subject.arguments else ""
+        return str(given) if given in ("softmax", "sigmoid", "linear", "log_softmax") else "other"
+    return str(spec) if spec in ("softmax", "sigmoid", "log_softmax", "linear") else "other"
+
+
+def _apply_layer(run: Run, obj: Obj, call: Call) -> Value:
+    children = _layers(obj)
+    name = obj.subject.label
+    if name in _TRANSPARENT and len(children) == 1:
+        return run.call_object(children[0], call)
+    if children and not run.inside_forward and not _is_keras(obj):
+        run.inside_forward += 1
+        try:
+            inner = _chain(run, children, call)
+        finally:
+            run.inside_forward -= 1
+        return _predicted(run, obj, inner, call)
+    if children:
+        return _chain(run, children, call)
+    data = blend(run, call.everything())
+    if _is_keras(obj):
+        return _symbolic(call, activation_of(obj), run.site(call.node))
+    if obj.entry is not None and obj.entry.get("activation") == "linear":
+        activation, at = "linear", run.site(call.node)
+    elif obj.entry is not None and obj.entry.get("activation") in (None, "") and not (obj.entry and obj.entry.get("draws")):
+        activation, at = (
+            (data.activation if name in ("Flatten", "Identity", "Dropout", "Squeeze") else "other"),
+            data.activated_at,
+        )
+    else:
+        activation, at = activation_of(obj), run.site(call.node)
+    result = data.but(
+        activation=activation,
+        activated_at=at,
+        linear=None,
+        mask=None,
+        prediction=data.prediction if run.inside_forward else data.prediction,
+    )
+    if not run.inside_forward and not data.prediction and data.has_rows and obj.entry is not None and obj.entry.get("draws"):
+        return _predicted(run, obj, result, call)
+    if name in ("LSTM", "GRU", "RNN", "MultiheadAttention"):
+        return Seq("tuple", [result, result])
+    return result
+
+
+def _is_keras(obj: Obj) -> bool:
+    return obj.subject.api.startswith(("keras", "tensorflow"))
+
+
+def _symbolic(call: Call, activation: str, at: Any = None) -> Array:
+    previous = next((a for v in call.everything() for a in arrays_in(v)), None)
+    kept = activation or (previous.activation if previous is not None else "")
+    return Array(kind="symbolic", activation=kept, activated_at=at)
+
+
+def _layers(obj: Obj) -> list[Obj]:
+    children = obj.cells.get("#children")
+    if isinstance(children, Seq):
+        return [o for v in (*children.items, children.rest) for o in objects_in(v)]
+    return []
+
+
+def _chain(run: Run, children: Sequence[Obj], call: Call) -> Value:
+    value: Value = call.args[0] if call.args else blend(run, call.everything())
+    for child in children:
+        value = run.call_object(child, arrays._call(call.node, [value if not isinstance(value, Seq) else value.element()]))
+    return value
+
+
+# -- roles: construction ---------------------------------------------------------------------------------------------
+
+
+def layer(run: Run, entry: Entry, call: Call) -> Value:
+    """Construct a layer, a container of layers, or apply a wrapper to a module."""
+    subject = calls.make_subject(run, entry, call)
+    children = [o for v in call.everything() for o in objects_in(v, 3)]
+    if entry.get("container") and entry.path.rsplit(".", 1)[-1] in _TRANSPARENT and children:
+        return children[0]
+    obj = Obj(subject, None, entry)
+    obj.cells["#mode"] = "train"
+    if entry.get("container"):
+        values: list[Value] = []
+        for value in call.args:
+            if isinstance(value, Dict):
+                values.extend(value.items.values())
+            elif isinstance(value, Seq):
+                values.extend(value.items)
+                if value.rest is not None:
+                    values.append(value.rest)
+            else:
+                values.append(value)
+        obj.cells["#children"] = Seq("list", values)
+        subject.parts.extend(child.subject for child in children)
+    calls.draws(run, call, entry.fields, entry.params, subject.label, at="call", purpose="init", subject=subject)
+    if entry.path.startswith(("keras", "tensorflow")) and subject.label in ("Input", "InputLayer"):
+        return Array(kind="symbolic")
+    return obj
+
+
+def module(run: Run, entry: Entry, call: Call) -> Value:
+    """A bare `nn.Module()` or a network class of a library."""
+    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+    obj.cells["#mode"] = "train"
+    calls.draws(run, call, entry.fields, entry.params, obj.subject.label, at="call", purpose="init", subject=obj.subject)
+    return obj
+
+
+def pretrained(run: Run, entry: Entry, call: Call) -> Value:
+    """A network from a library, with or without trained weights."""
+    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+    obj.cells["#mode"] = "train" if "transformers" not in entry.path else "eval"
+    if _is_keras(obj):
+        obj.cells["#activation"] = Array(kind="symbolic")
+    calls.draws(run, call, entry.fields, entry.params, obj.subject.label, at="call", purpose="init", subject=obj.subject)
+    return obj
+
+
+def deep_estimator(run: Run, entry: Entry, call: Call) -> Value:
+    """Keras Model and Sequential, sklearn's MLP, skorch."""
+    if entry.get("style") != "keras":
+        return learners.build(run, entry, call)
+    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+    obj.cells["#mode"] = "managed"
+    children = [o for v in call.everything() for o in objects_in(v, 3)]
+    if children:
+        obj.cells["#children"] = Seq("list", children)
+        obj.subject.parts.extend(c.subject for c in children)
+    outputs = call.get("outputs", entry.params) or call.get("output", ()) or call.at(1)
+    if outputs is not None and data_of(outputs).kind == "symbolic":
+        obj.cells["#activation"] = data_of(outputs)
+    return obj
+
+
+def activation(run: Run, entry: Entry, call: Call) -> Value:
+    """An activation layer is built; an activation function acts at once."""
+    last = entry.path.rsplit(".", 1)[-1]
+    if entry.get("form") == "object" or (last[:1].isupper() and entry.get("form") != "call"):
+        return Obj(calls.make_subject(run, entry, call), None, entry)
+    data = blend(run, [call.at(0) or UNKNOWN])
+    kind = str(entry.get("activation", "other"))
+    prediction = (
+        arrays._as_output(data.prediction, "score")
+        if data.prediction is not None and kind in ("softmax", "sigmoid", "log_softmax")
+        else data.prediction
+    )
+    return data.but(activation=kind, activated_at=run.site(call.node), prediction=prediction, linear=None)
+
+
+def loss(run: Run, entry: Entry, call: Call) -> Value:
+    """A loss class is built; a loss function acts at once."""
+    last = entry.path.rsplit(".", 1)[-1]
+    if entry.get("form") == "object" or (last[:1].isupper() and entry.get("form") != "call"):
+        return Obj(calls.make_subject(run, entry, call), None, entry)
+    temporary = Obj(calls.make_subject(run, entry, call), None, entry)
+    temporary.subject.facts["function"] = True
+    return apply_loss(run, temporary, call, last)
+
+
+def apply_loss(run: Run, obj: Obj | None, call: Call, name: str) -> Value:
+    """The value of a loss: what it expects, what it gets, and (outside training) a figure of the rows."""
+    entry = obj.entry if obj is not None else None
+    params = (
+        entry.params if entry is not None and obj is not None and obj.subject.facts.get("function") else ["input", "target"]
+    ) or ["input", "target"]
+    predicted_value = call.get(entry.get("pred") or params[0], params) if entry is not None else call.at(0)
+    if predicted_value is None:
+        predicted_value = call.at(0)
+    found = [a for v in call.everything() for a in arrays_in(v)]
+    predicted = data_of(predicted_value)
+    if predicted.prediction is None:
+        predicted = next((a for a in found if a.prediction is not None), predicted)
+    truth = next((a for a in found if a.prediction is None and a is not predicted), UNKNOWN)
+    rows = predicted.rows if predicted.has_rows else truth.rows
+    expects = str(entry.get("expects", "")) if entry is not None else ""
+    multiclass = entry.get("multiclass") if entry is not None else None
+    if entry is not None and entry.get("from_logits") and obj is not None:
+        expects = "logits" if obj.subject.given.get(entry.get("from_logits")) is True else expects
+    if predicted.prediction is not None or predicted.activation:
+        run.emit(
+            Loss, call.node, api=obj.subject.label if obj is not None and entry is not None else name, expects=expects, received=predicted.activation,
+            data=predicted.but(rows=rows).view(), producer=predicted.activated_at if isinstance(predicted.activated_at, Site) else None, multiclass=multiclass,
+        )  # fmt: skip
+    prediction = predicted.prediction
+    scores: frozenset[int] = frozenset()
+    if (prediction is not None or rows.known) and not run.inside_forward:
+        number = emit_score(run, call.node, "loss", "loss", predicted.but(rows=rows), truth, direction="down", decomposable=True)
+        scores = frozenset({number})
+    return Array(
+        kind="figure",
+        rows=rows,
+        name=predicted.name or truth.name,
+        prediction=prediction,
+        scores=scores,
+        owner=prediction.subject if prediction else None,
+    )
+
+
+def optimizer(run: Run, entry: Entry, call: Call) -> Value:
+    """An optimizer over the parameters of modules."""
+    subject = calls.make_subject(run, entry, call)
+    obj = Obj(subject, None, entry)
+    value = call.get("params", entry.params) or call.at(0)
+    modules = tuple(
+        dict.fromkeys(o for a in arrays_in(value) if isinstance(a.owner, tuple) for o in a.owner if isinstance(o, Obj))
+    )
+    obj.cells["#modules"] = modules
+    subject.parts.extend(m.subject for m in modules)
+    return obj
+
+
+def scheduler(run: Run, entry: Entry, call: Call) -> Value:
+    """Schedulers and callbacks are remembered as objects."""
+    return Obj(calls.make_subject(run, entry, call), None, entry)
+
+
+def sampler(run: Run, entry: Entry, call: Call) -> Value:
+    """Samplers: an order, or a choice of rows."""
+    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+    obj.cells["#call"] = call
+    indices = call.get(entry.get("indices") or "", entry.params)
+    if indices is not None:
+        index = data_of(indices)
+        obj.cells["#index"] = index
+    return obj
+
+
+def loader(run: Run, entry: Entry, call: Call) -> Value:
+    """A loader over a data set; a sampler over indices narrows its rows."""
+    subject = calls.make_subject(run, entry, call)
+    obj = Obj(subject, None, entry)
+    source = call.get(entry.get("dataset") or "dataset", entry.params) or call.at(0) or UNKNOWN
+    data = data_of(source)
+    if not data.has_rows and not isinstance(source, Const):
+        data = data.but(rows=run.source(call.node, data.name), kind="dataset")
+    chosen = call.get(entry.get("sampler") or "sampler", entry.params)
+    kind = ""
+    if isinstance(chosen, Obj):
+        kind = str((chosen.entry.get("kind") if chosen.entry is not None else "") or chosen.subject.label)
+        index = chosen.cells.get("#index")
+        if isinstance(index, Array) and index.kind in ("index", "array", "unknown") and data.has_rows:
+            moved = index.rows.moved(index.base, data.rows) if index.base.known else UNKNOWN_ROWS
+            data = data.but(rows=moved if moved.known else data.rows.some((repr(index.rows), index.name)))
+        if chosen.entry is not None:
+            sample_call = chosen.cells.get("#call")
+            calls.draws(
+                run,
+                call,
+                chosen.entry.fields,
+                chosen.entry.params,
+                subject.label,
+                at="iterate",
+                purpose=None,
+                given=sample_call,
+                subject=subject,
+            )
+    shuffle = _literal_bool(run, entry, call, "shuffle")
+    generators = tuple(o.subject for o in objects_in(call.kwargs.get("generator")) if o.is_a("generator"))
+    inner = next((o for o in options(source) if isinstance(o, Obj)), None)
+    workers = calls.literal(call, entry, entry.get("workers") or "num_workers")
+    reseeded = "worker_init_fn" in call.kwargs or "persistent_workers" in call.kwargs
+    held = tuple(s for s, _ in (inner.subject.facts.get("generators", []) if inner is not None else []))
+    run.emit(
+        Loader, call.node, subject=subject, data=data.view(), shuffle=shuffle, drop_last=_literal_bool(run, entry, call, "drop_last"),
+        workers=workers if isinstance(workers, int) else None, sampler=kind, generators=() if reseeded else held,
+    )  # fmt: skip
+    subject.facts["generator"] = bool(generators)
+    calls.draws(
+        run, call, entry.fields, entry.params, subject.label + "(shuffle=True)", at="iterate", purpose=None, subject=subject
+    )
+    subject.facts["shuffle"] = shuffle
+    obj.cells["#dataset"] = source
+    obj.cells["#data"] = data.but(
+        kind="loader", loader=subject, order=None, ordered="shuffled" if shuffle else data.ordered, linear=None, mask=None
+    )
+    return obj
+
+
+def _literal_bool(run: Run, entry: Entry, call: Call, field: str) -> bool | None:
+    parameter = entry.get(field)
+    if parameter is None:
+        return False
+    if isinstance(parameter, bool):
+        return parameter
+    value = calls.literal(call, entry, parameter)
+    return bool(value) if isinstance(value, (bool, int)) else None if value is UNKNOWN else False
+
+
+def row_selection(run: Run, entry: Entry, call: Call) -> Value:
+    """Subset(dataset, indices)."""
+    data = data_of(call.get(entry.get("dataset") or "dataset", entry.params) or UNKNOWN)
+    index = data_of(call.get(entry.get("indices") or "indices", entry.params) or UNKNOWN)
+    if not data.has_rows:
+        data = data.but(rows=run.source(call.node, data.name))
+    if index.kind in ("index", "range") and index.has_rows:
+        return arrays._by_index(run, data.but(kind="dataset"), index, call.node).but(kind="dataset")  # type: ignore[attr-defined]
+    if index.has_rows:
+        return data.but(kind="dataset", rows=data.rows.some((repr(index.rows), index.name)))
+    return data.but(
+        kind="dataset",
+        rows=data.rows.some((run.site(call.node), index.name)),
+        name=index.name if role_of_name(index.name) else data.name,
+    )
+
+
+def dataset(run: Run, entry: Entry, call: Call) -> Value:
+    """A library data set over given arrays, or a source of its own."""
+    found = [a for v in call.everything() for a in arrays_in(v) if a.has_rows and a.kind not in ("text", "config")]
+    if found:
+        return arrays.side_by_side(run, found).but(kind="dataset")
+    texts = [v.value for v in call.everything() if isinstance(v, Const) and isinstance(v.value, str)]
+    label = next((t for t in texts if role_of_name(t)), texts[0] if texts else "")
+    return Array(kind="dataset", rows=run.source(call.node, label, tuple(texts) or None), name="")
+
+
+def dataset_data(obj: Obj, run: Run | None = None, call: Call | None = None) -> Array:
+    """Rows of a project data set: those of the first array it was given, else a source of its own."""
+    known = obj.cells.get("#data")
+    if isinstance(known, Array):
+        return known
+    args, kwargs = obj.cells.get("#args", ((), {}))
+    values: list[Value] = [*args, *kwargs.values()]
+    found = [a for v in values for a in arrays_in(v) if a.has_rows and a.kind not in ("text", "config", "scalar", "weights")]
+    fields = [
+        a
+        for key, v in obj.cells.items()
+        if key.startswith(".")
+        for a in arrays_in(v)
+        if a.has_rows and a.kind not in ("text", "config", "scalar", "stat")
+    ]
+    index = next((a for a in found if a.kind == "index"), None)
+    base = next((a for a in found if a.kind != "index"), None) or (fields[0] if fields else None)
+    if base is not None and index is not None and run is not None:
+        moved = index.rows.moved(index.base, base.rows)
+        base = base.but(rows=moved if moved.known else base.rows.some((repr(index.rows), index.name)))
+    if base is not None:
+        merged = base.but(
+            kind="dataset", learned=frozenset().union(*(a.learned for a in (*found, *fields))), mask=None, linear=None
+        )
+        data = merged.but(group=next((a.group for a in (*found, *fields) if a.group), ""))
+    elif run is not None and call is not None:
+        texts = [str(v.value) for v in values if isinstance(v, Const) and isinstance(v.value, (str, bool, int))]
+        names = [a.name for v in values for a in arrays_in(v) if a.name]
+        label = next((t for t in (*texts, *names) if role_of_name(t)), "")
+        data = Array(kind="dataset", rows=run.source(call.node, label, (*texts, *names)), name="")
+    else:
+        return UNKNOWN
+    obj.cells["#data"] = data
+    return data
+
+
+def iterate_object(run: Run, obj: Obj, node: ir.Node) -> Value:
+    """One round of a loop over a loader, a data set, a container of layers, or an iterable project object."""
+    if obj.is_a("layer", "module"):
+        children = obj.cells.get("#children")
+        return children.element() if isinstance(children, Seq) else UNKNOWN
+    data = data_of(obj)
+    if obj.is_a("loader"):
+        inner = obj.cells.get("#dataset")
+        for option in options(inner) if inner is not None else ():
+            if isinstance(option, Obj) and option.klass is not None:
+                _draw_item(run, option, node)
+        return data.but(kind="batch")
+    if obj.klass is not None:
+        for name in ("__iter__", "__next__", "__getitem__"):
+            found = obj.klass.lookup(name)
+            if found is not None and not obj.is_a("dataset"):
+                result = run.call_method(obj, name, arrays._call(_expression(node), [] if name != "__getitem__" else [UNKNOWN]))
+                element = arrays.iterated_silently(run, result) if name == "__iter__" else result
+                if isinstance(element, Obj) and element is not obj:
+                    return iterate_object(run, element, node)
+                if element is not obj:
+                    return element
+        if obj.is_a("dataset"):
+            _draw_item(run, obj, node)
+    return data.but(kind="item") if data.has_rows else UNKNOWN
+
+
+def _expression(node: ir.Node) -> ir.Expr:
+    return node  # type: ignore[return-value]
+
+
+def _draw_item(run: Run, obj: Obj, node: ir.Node) -> None:
+    """Execute `__getitem__` once, for the random numbers that it draws."""
+    if obj.cells.get("#drawn"):
+        return
+    obj.cells["#drawn"] = True
+    found = obj.klass.lookup("__getitem__") if obj.klass is not None else None
+    if found is None:
+        return
+    member = run.force(found[1], found[0].members, "__getitem__")
+    if isinstance(member, Func):
+        run.inside_forward += 1
+        try:
+            run.inline(member, arrays._call(_expression(node), [Array(kind="scalar", name="index")]), obj)
+        finally:
+            run.inside_forward -= 1
+
+
+def early_stop(run: Run, entry: Entry, call: Call) -> Value:
+    """Early stopping, checkpoints and score-driven schedulers as objects; they act when a trainer or a loop uses them."""
+    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+    return obj
+
+
+def trainer(run: Run, entry: Entry, call: Call) -> Value:
+    """Lightning Trainer, transformers Trainer: runs the loop itself."""
+    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+    obj.cells["#call"] = call
+    calls._also(run, entry, call)
+    accelerator = call.get("accelerator", entry.params) or call.get("gpus", ())
+    text = calls.device_text(accelerator) if accelerator is not None else ""
+    if text or "gpus" in call.kwargs or "devices" in call.kwargs and text:
+        run.emit(Device, call.node, device=text or "cuda")
+    benchmark = calls.literal(call, entry, "benchmark")
+    if benchmark is True:
+        from mllint_bio.events import Determinism
+
+        run.emit(Determinism, call.node, flag="cudnn-benchmark", value=True, call=entry.path)
+    return obj
+
+
+# -- methods ---------------------------------------------------------------------------------------------------------
+
+
+def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
+    """Attributes of networks, loaders and trainers."""
+    if obj.is_a("loader") and name == "dataset":
+        return obj.cells.get("#dataset", UNKNOWN)
+    if name == "history" and obj.is_a("estimator.deep"):
+        return Array(kind="history", owner=(obj,), scores=_history_scores(obj))
+    if obj.is_a("module", "pretrained", "layer", "object", "estimator.deep") and name in ("output", "outputs"):
+        return Array(kind="symbolic")
+    if obj.is_a("module", "pretrained", "layer") and not name.startswith("_"):
+        if obj.is_a("pretrained") or obj.klass is None:
+            child = Obj(Subject(api=name, role="layer", at=obj.subject.at, name=name))
+            return child
+        return None
+    if obj.is_a("dataset"):
+        data = data_of(obj)
+        return data.but(column=name) if data.has_rows else None
+    return None
+
+
+def _history_scores(obj: Obj) -> frozenset[int]:
+    found = obj.cells.get("#history")
+    return found if isinstance(found, frozenset) else frozenset()
+
+
+def method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
+    """Methods of modules, optimizers, schedulers, loaders, trainers and Keras models."""
+    role = obj.subject
+    if role.is_a("optimizer"):
+        return _optimizer_method(run, obj, name, call)
+    if role.is_a("lr-select") and name == "step":
+        return _plateau(run, obj, call)
+    if role.is_a("scheduler", "callback", "lr-select"):
+        return NONE
+    if (
+        role.is_a("tuner")
+        and obj.entry is not None
+        and obj.entry.get("style") in ("study", "optuna")
+        or role.label == "create_study"
+    ):
+        found = learners.study_method(run, obj, name, call)
+        if found is not None:
+            return found
+    if role.is_a("trainer"):
+        return _trainer_method(run, obj, name, call)
+    if (
+        _is_keras(obj)
+        and role.is_a("estimator", "pretrained", "layer")
+        or (role.is_a("estimator.deep") and obj.entry is not None and obj.entry.get("style") == "keras")
+    ):
+        return _keras_method(run, obj, name, call)
+    if obj.is_a("fitted-transform") and name == "adapt":
+        return learners.fit_one(run, obj, learners.fit_data(call), UNKNOWN, call, name)
+    if role.is_a("module", "layer", "pretrained", "loss", "activation", "object", "metric"):
+        return module_method(run, obj, name, call)
+    if role.is_a("dataset") and obj.klass is None:
+        return None
+    return None
+
+
+def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
+    """Methods of torch modules."""
+    if name in ("train", "eval"):
+        if name == "train" and call.args and not isinstance(call.args[0], Const):
+            if obj.is_a("object"):
+                return None
+            mode = "unknown"
+        else:
+            off = bool(call.args) and isinstance(call.args[0], Const) and call.args[0].value is False
+            mode = "eval" if name == "eval" or off else "train"
+        run.write(obj, "#mode", mode)
+        run.emit(Mode, call.node, subject=obj.subject, mode=mode)
+        return obj
+    if name in ("to", "cuda", "cpu", "float", "double", "half", "share_memory", "apply", "requires_grad_"):
+        _moved(run, name, call)
+        if name == "apply" and call.args:
+            run.call(call.args[0], arrays._call(call.node, [Obj(Subject(api="layer", role="layer", at=obj.subject.at))]))
+        return obj
+    if name in ("parameters", "named_parameters", "children", "modules", "named_children", "named_modules", "buffers"):
+        return Array(kind="parameters", owner=(obj,))
+    if name == "state_dict":
+        return Array(kind="weights", owner=(obj,), name="")
+    if name == "load_state_dict":
+        source = call.at(0)
+        label = source.name if isinstance(source, Array) else ""
+        run.emit(Weights, call.node, subject=obj.subject, action="load", name=label)
+        return NONE
+    if name == "zero_grad":
+        run.emit(ZeroGrad, call.node, subject=obj.subject)
+        return NONE
+    if name in ("forward", "__call__"):
+        return run.call_object(obj, call)
+    if name in ("append", "add_module", "insert", "extend", "register_module"):
+        for child in (o for v in call.everything() for o in objects_in(v)):
+            obj.subject.parts.append(child.subject)
+        children = obj.cells.get("#children")
+        if isinstance(children, Seq) and call.args:
+            arrays._collect(run, children, call.args[-1])
+        return NONE
+    if name in ("register_buffer", "register_parameter", "register_forward_hook"):
+        return NONE
+    if name in ("save", "save_pretrained"):
+        run.emit(Weights, call.node, subject=obj.subject, action="save", name="", improving=run.improving)
+        return NONE
+    if obj.is_a("pretrained") and name == "from_pretrained":
+        return obj
+    return None
+
+
+def _moved(run: Run, name: str, call: Call) -> None:
+    if name == "cuda":
+        run.emit(Device, call.node, device="cuda")
+    elif name == "to" and call.args:
+        text = calls.device_text(call.args[0])
+        if text:
+            run.emit(Device, call.node, device=text)
+
+
+def _optimizer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
+    modules: tuple[Obj, ...] = obj.cells.get("#modules") or ()
+    if name == "zero_grad":
+        run.emit(ZeroGrad, call.node, subject=obj.subject)
+    elif name == "step":
+        for value in call.everything():
+            if isinstance(value, Func):
+                run.call(value, arrays._call(call.node, []))
+        step(run, obj, modules, call.node)
+    elif name == "minimize":
+        loss_value = data_of(call.at(0))
+        run.emit(
+            Step, call.node, subject=obj.subject, modules=tuple(m.subject for m in modules), data=loss_value.view(), managed=True
+        )
+    elif name == "state_dict":
+        return Array(kind="weights", owner=(obj,))
+    return NONE
+
+
+def step(run: Run, optimizer_: Obj, modules: Sequence[Obj], node: ir.Node) -> None:
+    """The parameters of the modules change: they learn from the rows of the last backward pass."""
+    pending = run.__dict__.get("backward") or UNKNOWN
+    run.emit(Step, node, subject=optimizer_.subject, modules=tuple(m.subject for m in modules), data=pending.view(),
+             managed=optimizer_.subject.label in ("LBFGS",), modes=tuple(str(m.cells.get("#mode", "unknown")) for m in modules))  # fmt: skip
+    trained = list(modules)
+    if not trained and pending.prediction is not None:
+        trained = [o for o in run.__dict__.get("applied", {}).values() if o.subject is pending.prediction.subject]
+    for one in trained:
+        learn(run, one, pending, node)
+
+
+def learn(run: Run, obj: Obj, data: Array, node: ir.Node) -> None:
+    """A network is fitted on these rows."""
+    before = obj.cells.get("#fitted")
+    rows = union([before, data.rows]) if isinstance(before, Rows) and before.known and data.has_rows else data.rows
+    run.write(obj, "#fitted", rows)
+    obj.subject.facts["fitted"] = rows
+    role = obj.subject.role if obj.is_a("estimator") else "estimator.deep"
+    obj.subject.facts["network"] = True
+    run.emit(Fit, node, subject=obj.subject, role=role, data=data.but(scores=frozenset()).view(), method="step")
+
+
+def _plateau(run: Run, obj: Obj, call: Call) -> Value:
+    figure = blend(run, call.everything())
+    if figure.scores:
+        run.emit(
+            Select,
+            call.node,
+            what="learning-rate",
+            how=obj.subject.label,
+            scores=figure.scores,
+            data=_scored_view(run, figure),
+            keeps=frozenset(),
+        )
+    return NONE
+
+
+def _scored_view(run: Run, figure: Array) -> Any:
+    from mllint_bio.events import Score
+
+    views = [e.data for n in sorted(figure.scores) if isinstance(e := run.events[n], Score)]
+    return views[-1] if views else figure.view()
+
+
+def looks_like_module(name: str) -> bool:
+    """Whether an unknown callable is called like a network."""
+    return bool(_MODULE_NAME.search(name or ""))
+
+
+def looks_like_loss(name: str) -> bool:
+    """Whether an unknown callable is called like a loss function."""
+    return bool(_LOSS_NAME.search(name or ""))
+
+
+def as_module(run: Run, value: Array, node: ir.Node) -> Obj:
+    """The network behind a value of which only its use tells that it is one."""
+    key = ("module", value.name) if value.name else id(value)
+    known = run.materialised.get(key)  # type: ignore[call-overload]
+    if known is None:
+        subject = Subject(api=value.name or "model", role="module", at=run.site(node), name=value.name, unknown_arguments=True)
+        obj = Obj(subject)
+        obj.cells["#mode"] = "unknown"
+        subject.facts["mode_dependent"] = None
+        known = (value, obj)
+        run.materialised[key] = known  # type: ignore[index]
+    run.__dict__.setdefault("applied", {})[known[1].subject] = known[1]
+    return known[1]
+
+
+_MODULE_METHODS = frozenset({"parameters", "named_parameters", "state_dict", "load_state_dict", "zero_grad", "train", "eval"})
+
+
+def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | None:
+    """Methods that tell a network, an optimizer, a loss or a tensor on a device."""
+    if name == "backward":
+        run.emit(Backward, call.node, data=value.view())
+        run.__dict__["backward"] = value
+        return NONE
+    if name in ("cuda", "to") and (
+        value.has_rows or value.prediction is not None or value.kind in ("batch", "item", "array", "unknown", "param")
+    ):
+        _moved(run, name, call)
+        if looks_like_module(value.name) and value.kind in ("unknown", "param"):
+            return as_module(run, value, call.node)
+        return value
+    if (
+        value.kind in ("unknown", "param")
+        and name in _MODULE_METHODS
+        and (name != "train" or not call.args or looks_like_module(value.name))
+    ):
+        return module_method(run, as_module(run, value, call.node), name, call)
+    if value.kind in ("unknown", "param") and name in ("step", "zero_grad"):
+        lower = (value.name or "").lower()
+        if "opt" in lower:
+            if name == "zero_grad":
+                run.emit(ZeroGrad, call.node, subject=None)
+                return NONE
+            subject = arrays._same_subject(
+                run, run.site(call.node), Subject(api="optimizer", role="optimizer", at=run.site(call.node), name=value.name)
+            )
+            step(run, Obj(subject), (), call.node)
+            return NONE
+        if "sched" in lower and call.args:
+            figure = blend(run, call.everything())
+            if figure.scores:
+                run.emit(
+                    Select,
+                    call.node,
+                    what="learning-rate",
+                    how="scheduler",
+                    scores=figure.scores,
+                    data=_scored_view(run, figure),
+                    keeps=frozenset(),
+                )
+            return NONE
+    if value.kind == "weights" and name in ("copy", "items", "update"):
+        return value.but(name="copy") if name == "copy" else Array(kind="weights-items", owner=value.owner)
+    return None
+
+
+# -- Keras -----------------------------------------------------------------------------------------------------------
+
+
+def _keras_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
+    subject = obj.subject
+    if name == "add":
+        for child in (o for v in call.args for o in objects_in(v)):
+            subject.parts.append(child.subject)
+            children = obj.cells.get("#children")
+            if isinstance(children, Seq):
+                arrays._grow(run, children, [child])
+            else:
+                run.write(obj, "#children", Seq("list", [child]))
+        return NONE
+    if name == "compile":
+        run.write(obj, "#compiled", call)
+        _compiled_loss(run, obj, call)
+        return NONE
+    if name in ("fit", "fit_generator", "train_on_batch", "fit_transform"):
+        return _keras_fit(run, obj, call, name)
+    if name in ("evaluate", "evaluate_generator", "test_on_batch"):
+        return _keras_evaluate(run, obj, call)
+    if name in ("predict", "predict_generator", "predict_on_batch", "predict_proba", "predict_classes"):
+        return _keras_predict(run, obj, name, call)
+    if name in ("save_weights", "save"):
+        run.emit(Weights, call.node, subject=subject, action="save", name=calls._text(call.at(0)), improving=run.improving)
+        return NONE
+    if name in ("load_weights", "set_weights"):
+        run.emit(Weights, call.node, subject=subject, action="load", name=calls._text(call.at(0)))
+        return NONE
+    if name in ("summary", "build", "reset_states", "to_json", "get_config"):
+        return NONE
+    if name in ("get_layer", "layers", "pop"):
+        return obj
+    if name == "get_weights":
+        return Array(kind="weights", owner=(obj,), name="copy")
+    return None
+
+
+def _final_activation(obj: Obj) -> tuple[str, Any]:
+    known = obj.cells.get("#activation")
+    if isinstance(known, Array):
+        return known.activation, known.activated_at
+    layers_ = _layers(obj)
+    last = layers_[-1] if layers_ else None
+    if last is None:
+        return "", None
+    if last.is_a("activation"):
+        return activation_of(last), last.subject.at
+    if last.entry is not None and last.subject.label == "Activation":
+        return str(last.subject.given.get("activation", "")), last.subject.at
+    return (
+        (activation_of(last), last.subject.at)
+        if last.entry is not None and last.entry.get("activation")
+        else ("", last.subject.at)
+    )
+
+
+_KERAS_LOSSES = {
+    "categorical_crossentropy": ("probabilities", True), "sparse_categorical_crossentropy": ("probabilities", True), "binary_crossentropy": ("probabilities", False),
+}  # fmt: skip
+
+
+def _compiled_loss(run: Run, obj: Obj, call: Call) -> None:
+    value = call.kwargs.get("loss") or call.at(1)
+    received, at = _final_activation(obj)
+    expects, multiclass, name = "", None, ""
+    if isinstance(value, Const) and isinstance(value.value, str):
+        name = value.value
+        expects, multiclass = _KERAS_LOSSES.get(name, ("value", None))
+    elif isinstance(value, Obj) and value.is_a("loss") and value.entry is not None:
+        name = value.subject.label
+        parameter = value.entry.get("from_logits")
+        logits = value.subject.given.get(parameter) if parameter else None
+        if parameter and parameter in value.subject.arguments and parameter not in value.subject.given:
+            return
+        expects = "logits" if logits is True else str(value.entry.get("expects", ""))
+        multiclass = value.entry.get("multiclass")
+    if expects in ("probabilities", "logits") and received:
+        run.emit(
+            Loss,
+            call.node,
+            api=name,
+            expects=expects,
+            received=received,
+            data=Array(name="").view(),
+            producer=at if isinstance(at, Site) else None,
+            multiclass=multiclass,
+        )
+
+
+def _keras_fit(run: Run, obj: Obj, call: Call, name: str) -> Value:
+    subject = obj.subject
+    x = call.get("x", ("x", "y")) or call.kwargs.get("generator") or call.at(0)
+    data = data_of(x) if x is not None else UNKNOWN
+    target = data_of(call.get("y", ("x", "y")) or UNKNOWN)
+    validation_value = call.kwargs.get("validation_data")
+    if isinstance(validation_value, Seq) and validation_value.items:
+        validation = data_of(validation_value.items[0])
+        if not validation.has_rows and not validation.name:
+            validation = data_of(validation_value.items[-1])
+    else:
+        validation = data_of(validation_value) if validation_value is not None else UNKNOWN
+    fraction = call.kwargs.get("validation_split")
+    if fraction is not None and not (isinstance(fraction, Const) and not fraction.value):
+        rows = data.rows if data.has_rows else run.source(call.node, data.name)
+        site = run.site(call.node)
+        train, held = rows.part(site, 0, 2), rows.part(site, 1, 2)
+        run.emit(
+            Split, call.node, data=data.but(rows=rows, group=data.group or arrays.repetition_of(run, rows), ordered=data.ordered or target.ordered).view(), parts=(train, held),
+            how="tail", api="validation_split", shuffles=False, seeded=True, stratified=False, grouped=False,
+        )  # fmt: skip
+        validation = data.but(rows=held, name="validation")
+        data = data.but(rows=train)
+    shuffle = call.kwargs.get("shuffle")
+    if name in ("fit",) and not (isinstance(shuffle, Const) and shuffle.value is False):
+        from mllint_bio.events import Draw
+
+        run.emit(Draw, call.node, stream="tensorflow", what=f"{subject.label}.fit", purpose="order", subject=subject)
+    subject.facts["framework"] = "keras"
+    subject.facts["network"] = True
+    run.emit(
+        Fit,
+        call.node,
+        subject=subject,
+        role="estimator.deep",
+        data=data.view(),
+        target=target.view(),
+        method=name,
+        validation=validation.view(),
+    )
+    before = obj.cells.get("#fitted")
+    rows = union([before, data.rows]) if isinstance(before, Rows) and before.known and name == "train_on_batch" else data.rows
+    run.write(obj, "#fitted", rows)
+    run.write(obj, "#inputs", data.learned)
+    subject.facts["fitted"] = rows
+    scores: frozenset[int] = frozenset()
+    if validation.has_rows or validation.name:
+        predicted = validation.but(
+            prediction=Prediction(subject, validation.rows, "score"), learned=validation.learned | data.learned
+        )
+        numbers = {emit_score(run, call.node, metric, family, predicted, UNKNOWN, direction="up" if family != "loss" else "down", decomposable=True)
+                   for metric, family in _metrics(obj, with_loss=True)}  # fmt: skip
+        scores = frozenset(numbers)
+        _callbacks(run, obj, call, validation, scores)
+    run.write(obj, "#history", scores)
+    history = Obj(Subject(api="History", role="object", at=run.site(call.node)))
+    history.cells[".history"] = Array(kind="history", scores=scores, owner=(obj,))
+    return history
+
+
+def _callbacks(run: Run, obj: Obj, call: Call, validation: Array, scores: frozenset[int]) -> None:
+    for callback in _flatten(call.kwargs.get("callbacks")):
+        entry = callback.entry
+        if entry is None or not callback.is_a("early-stop", "checkpoint", "lr-select"):
+            continue
+        restores = entry.get("restores")
+        restored: bool | None = None
+        if isinstance(restores, str):
+            value = callback.subject.given.get(restores, (entry.get("defaults") or {}).get(restores))
+            restored = None if restores in callback.subject.arguments and restores not in callback.subject.given else bool(value)
+        elif isinstance(restores, bool):
+            restored = restores
+        if callback.is_a("checkpoint"):
+            best = entry.get("best_only")
+            given = (
+                callback.subject.given.get(best, (entry.get("defaults") or {}).get(best, False))
+                if isinstance(best, str)
+                else best
+            )
+            if not given:
+                continue
+            restored = None
+        monitor = str(callback.subject.given.get(entry.get("monitor") or "monitor", "val_loss"))
+        if not monitor.startswith("val"):
+            continue
+        what = str(
+            entry.get("selects")
+            or ("learning-rate" if callback.is_a("lr-select") else "checkpoint" if callback.is_a("checkpoint") else "early-stop")
+        )
+        run.emit(Select, call.node, what=what, how=callback.subject.label, scores=scores, data=validation.view(), subject=obj.subject, metric=monitor,
+                 keeps=frozenset({"weights"}), restored=restored)  # fmt: skip
+
+
+def _flatten(value: Value | None) -> list[Obj]:
+    return objects_in(value, 3) if value is not None else []
+
+
+def _metrics(obj: Obj, with_loss: bool) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = [("loss", "loss")] if with_loss else []
+    compiled = obj.cells.get("#compiled")
+    value = compiled.kwargs.get("metrics") or compiled.at(2) if compiled is not None else None
+    members: list[Value] = []
+    if isinstance(value, Seq):
+        members = [*value.items, *([value.rest] if value.rest is not None else [])]
+    elif isinstance(value, Dict):
+        members = list(value.items.values())
+    elif value is not None:
+        members = [value]
+    for member in members:
+        if isinstance(member, Const) and isinstance(member.value, str):
+            name = member.value.lower()
+            family = (
+                "label"
+                if "acc" in name or name in ("precision", "recall", "f1")
+                else "regression"
+                if any(w in name for w in ("mse", "mae", "error"))
+                else "score"
+                if "auc" in name
+                else "unknown"
+            )
+            found.append(("accuracy" if name in ("acc", "accuracy") else name, family))
+        elif isinstance(member, Obj) and member.is_a("metric"):
+            found.append((member.subject.label, member.subject.role.rpartition(".")[2]))
+        elif isinstance(member, (Func, Ext)):
+            name = member.name if isinstance(member, Func) else member.path.rsplit(".", 1)[-1]
+            found.append((name, "accuracy" in name.lower() and "label" or "unknown"))
+        else:
+            found.append(("metric", "unknown"))
+    return found
+
+
+def _keras_predict(run: Run, obj: Obj, name: str, call: Call) -> Value:
+    data = data_of(call.get("x", ("x",)) or call.kwargs.get("generator") or call.at(0) or UNKNOWN)
+    output = "label" if name == "predict_classes" else "score"
+    event = run.emit(PredictEvent, call.node, subject=obj.subject, data=data.view(), output=output, mode="managed")
+    inputs = obj.cells.get("#inputs")
+    learned = data.learned | (inputs if isinstance(inputs, frozenset) else frozenset())
+    activation_, _ = _final_activation(obj)
+    if activation_ == "linear":
+        output = "value"
+    return Array(kind="array", rows=data.rows, name=data.name, learned=learned, prediction=Prediction(obj.subject, data.rows, output, event), activation=activation_,
+                 loader=data.loader, group=data.group, ordered=data.ordered)  # fmt: skip
+
+
+def _keras_evaluate(run: Run, obj: Obj, call: Call) -> Value:
+    data = data_of(call.get("x", ("x", "y")) or call.kwargs.get("generator") or call.at(0) or UNKNOWN)
+    truth = data_of(call.get("y", ("x", "y")) or UNKNOWN)
+    inputs = obj.cells.get("#inputs")
+    learned = data.learned | (inputs if isinstance(inputs, frozenset) else frozenset())
+    predicted = data.but(prediction=Prediction(obj.subject, data.rows, "score"), learned=learned)
+    numbers = [emit_score(run, call.node, metric, family, predicted, truth, direction="down" if family == "loss" else "up", decomposable=True)
+               for metric, family in _metrics(obj, with_loss=True)]  # fmt: skip
+    figures = [Array(kind="figure", rows=data.rows, scores=frozenset({n}), name=data.name) for n in numbers]
+    return Seq("list", figures) if len(figures) > 1 else figures[0]
+
+
+# -- trainers --------------------------------------------------------------------------------------------------------
+
+
+def _trainer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
+    values = call.everything()
+    module_obj = next((o for v in values for o in objects_in(v) if o.is_a("module", "pretrained", "object")), None)
+    construct: Call | None = obj.cells.get("#call")
+    if module_obj is None and construct is not None:
+        module_obj = next((o for v in construct.everything() for o in objects_in(v) if o.is_a("module", "pretrained")), None)
+    subject = module_obj.subject if module_obj is not None else obj.subject
+    datasets = [data_of(v) for v in values if not (isinstance(v, Obj) and v.is_a("module", "pretrained"))]
+    datasets = [d for d in datasets if d.has_rows]
+    keyword = {k: data_of(v) for k, v in [*(construct.kwargs.items() if construct is not None else ()), *call.kwargs.items()]}
+    if name in ("fit", "train", "fine_tune"):
+        data = keyword.get("train_dataloaders") or keyword.get("train_dataset") or (datasets[0] if datasets else UNKNOWN)
+        validation = (
+            keyword.get("val_dataloaders") or keyword.get("eval_dataset") or (datasets[1] if len(datasets) > 1 else UNKNOWN)
+        )
+        subject.facts["network"] = True
+        subject.facts["framework"] = "trainer"
+        run.emit(
+            Fit, call.node, subject=subject, role="estimator.deep", data=data.view(), method=name, validation=validation.view()
+        )
+        subject.facts["fitted"] = data.rows
+        if module_obj is not None:
+            run.write(module_obj, "#mode", "managed")
+            run.write(module_obj, "#fitted", data.rows)
+        if construct is not None:
+            from mllint_bio.events import Draw
+
+            run.emit(Draw, call.node, stream="torch", what=f"{obj.subject.label}.{name}", purpose="order", subject=subject)
+            _trainer_callbacks(run, obj, construct, validation, call, subject)
+        return NONE
+    if name in ("test", "evaluate", "validate"):
+        data = keyword.get("dataloaders") or keyword.get("eval_dataset") or (datasets[0] if datasets else UNKNOWN)
+        predicted = data.but(
+            prediction=Prediction(subject, data.rows, "unknown"), name=data.name or ("test" if name == "test" else "validation")
+        )
+        number = emit_score(run, call.node, "metrics", "unknown", predicted, UNKNOWN)
+        run.report(call.node, [Array(scores=frozenset({number}))], "print")
+        return Array(kind="figure", scores=frozenset({number}))
+    if name == "predict":
+        data = keyword.get("dataloaders") or (datasets[0] if datasets else UNKNOWN)
+        return Array(kind="array", rows=data.rows, prediction=Prediction(subject, data.rows, "unknown"), name=data.name)
+    return UNKNOWN
+
+
+def _trainer_callbacks(run: Run, obj: Obj, construct: Call, validation: Array, call: Call, subject: Subject) -> None:
+    for callback in _flatten(construct.kwargs.get("callbacks")):
+        if not callback.is_a("early-stop", "checkpoint"):
+            continue
+        monitor = callback.subject.given.get("monitor")
+        if callback.is_a("checkpoint") and monitor is None:
+            continue
+        run.emit(Select, call.node, what="checkpoint" if callback.is_a("checkpoint") else "early-stop", how=callback.subject.label, data=validation.view(), subject=subject,
+                 metric=str(monitor or ""), keeps=frozenset({"weights"}), restored=None)  # fmt: skip
+
+
+def is_no_grad(value: Value) -> bool:
+    """Whether a context manager switches gradients off."""
+    return (
+        isinstance(value, Array)
+        and value.kind == "no-grad"
+        or isinstance(value, Ext)
+        and value.path in ("torch.no_grad", "torch.inference_mode")
+    )
+
+
+HANDLERS: dict[str, Callable[[Any, Entry, Any], Value]] = {
+    "layer": layer, "module": module, "pretrained": pretrained, "estimator.deep": deep_estimator, "activation": activation, "loss": loss, "optimizer": optimizer,
+    "scheduler": scheduler, "callback": scheduler, "sampler": sampler, "loader": loader, "row-selection": row_selection, "dataset": dataset, "datamodule": module,
+    "early-stop": early_stop, "checkpoint": early_stop, "lr-select": early_stop, "trainer": trainer, "augment": scheduler,
+}  # fmt: skip

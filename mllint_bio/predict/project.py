@@ -1,0 +1,230 @@
+"""The project around a file: its modules, how imports resolve inside it, and which scripts drive which modules.
+
+Imports are looked up as a person's interpreter would find them: relative to the package, beside the importing file, at the project
+root, in `src/`, and in directories that the program adds to `sys.path`. Finding a module on those paths is astroid's module machinery;
+what lies outside the project is a library and stays a name (`mllint_bio.catalog` knows what it means).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mllint_bio import sources
+from mllint_bio.catalog import catalogued, import_names
+from mllint_bio.predict import skeleton as skeletons
+from mllint_bio.sources import SourceUnit
+
+if TYPE_CHECKING:
+    from mllint_bio.predict.skeleton import Skeleton
+
+_MAX_INDEXED = 4000
+_IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([.\w][\w.]*)", re.MULTILINE)
+
+
+@dataclass(eq=False)
+class Module:
+    """One file of the project. `package` is the directory that its relative imports start from."""
+
+    path: Path
+    unit: SourceUnit
+    extra_paths: list[Path] = field(default_factory=list)
+
+    @cached_property
+    def skeleton(self) -> Skeleton:
+        """The unit's skeleton, read on first use."""
+        return skeletons.read(self.unit)
+
+    @property
+    def name(self) -> str:
+        """File name without ending."""
+        return self.path.stem
+
+    @property
+    def package(self) -> Path:
+        """Directory of the file."""
+        return self.path.parent
+
+
+class Project:
+    """Files of one project, loaded lazily.
+
+    root: directory of the project; load: reads a file; files: all Python files and notebooks of the project (found under the root
+    when not given). An overlay replaces a file by unsaved text (editors, standard input).
+    """
+
+    def __init__(
+        self, root: Path, load: Callable[[Path], SourceUnit] = sources.load, files: Iterable[Path] | None = None
+    ) -> None:
+        self.root = root.resolve()
+        self._load = load
+        self._files = None if files is None else [Path(f) for f in files]
+        self._modules: dict[Path, Module] = {}
+        self._resolved: dict[tuple[str, Path, tuple[Path, ...]], Path | None] = {}
+
+    def module(self, path: Path) -> Module:
+        """The module of a file of the project."""
+        key = Path(path).resolve()
+        if key not in self._modules:
+            self._modules[key] = Module(key, self._load(key))
+        return self._modules[key]
+
+    def overlay(self, unit: SourceUnit, path: Path | None = None) -> Module:
+        """Use this unit in place of what is on disk."""
+        key = Path(path or unit.path).resolve()
+        self._modules[key] = Module(key, unit)
+        return self._modules[key]
+
+    def adopt(self, unit: SourceUnit) -> Module:
+        """The module of a unit that was read already, under the path that the unit shows."""
+        key = Path(unit.path).resolve()
+        known = self._modules.get(key)
+        if known is None or known.unit.digest != unit.digest:
+            known = self._modules[key] = Module(key, unit)
+        return known
+
+    def drop(self, path: Path) -> None:
+        """Forget a file that changed."""
+        self._modules.pop(Path(path).resolve(), None)
+        self._resolved.clear()
+
+    def loaded(self) -> list[Module]:
+        """Modules that were read so far."""
+        return list(self._modules.values())
+
+    @cached_property
+    def index(self) -> dict[str, list[Path]]:
+        """Module or package name -> files or directories of the project that bear it; the last resort for altered search paths."""
+        found: dict[str, list[Path]] = {}
+        paths = self._files if self._files is not None else _walk(self.root)
+        for path in paths[:_MAX_INDEXED]:
+            if path.suffix != ".py":
+                continue
+            name = path.parent.name if path.name == "__init__.py" else path.stem
+            found.setdefault(name, []).append(path.parent if path.name == "__init__.py" else path)
+        return found
+
+    # -- resolution ----------------------------------------------------------------------------------------------
+
+    def resolve(self, dotted: str, level: int, importer: Module) -> Path | None:
+        """File of the module that `importer` means by `dotted` (with `level` leading dots); None if it is not in the project."""
+        key = (("." * level) + dotted, importer.package, tuple(importer.extra_paths))
+        if key not in self._resolved:
+            self._resolved[key] = self._find(dotted, level, importer)
+        return self._resolved[key]
+
+    def _find(self, dotted: str, level: int, importer: Module) -> Path | None:
+        if level:
+            base = importer.package
+            for _ in range(level - 1):
+                base = base.parent
+            return _below(base, dotted) if dotted else _below(base.parent, base.name)
+        top = dotted.split(".", 1)[0]
+        places = [importer.package, *importer.extra_paths, self.root, self.root / "src"]
+        parent = importer.package
+        while parent != self.root and self.root in parent.parents:
+            parent = parent.parent
+            places.append(parent)
+        for place in dict.fromkeys(places):
+            if (place / f"{top}.py").is_file() or (place / top).is_dir():
+                found = _below(place, dotted)
+                if found is not None and found != importer.path:
+                    return found
+        if catalogued(top) or top in _STANDARD:
+            return None
+        candidates = self.index.get(top, [])
+        if len(candidates) == 1:  # `sys.path` was altered in a way that cannot be read: the name is unique in the project
+            return _below(candidates[0].parent, dotted)
+        return None
+
+    # -- drivers -------------------------------------------------------------------------------------------------
+
+    def drivers(self, module: Module, limit: int = 6) -> list[Module]:
+        """Scripts and notebooks of the project that import this module: they say what data its functions get."""
+        name = module.package.name if module.path.name == "__init__.py" else module.name
+        pattern = re.compile(rb"^[ \t]*(?:from|import)\b[^\n]*\b" + re.escape(name.encode()) + rb"\b", re.MULTILINE)
+        found: list[Module] = []
+        for path in (self._files if self._files is not None else _walk(self.root))[:_MAX_INDEXED]:
+            if path.suffix != ".py" or path.resolve() == module.path:
+                continue
+            try:
+                data = path.read_bytes()
+            except OSError:
+                continue
+            if pattern.search(data) and (b"__main__" in data):
+                found.append(self.module(path))
+                if len(found) >= limit:
+                    break
+        return found
+
+
+def imports_catalogued(data: bytes) -> bool:
+    """Byte-level triage: whether a source imports a library that the catalog describes and that trains or scores models."""
+    names = _TRAINING_LIBRARIES
+    return any(match.group(1).split(b".", 1)[0] in names for match in _IMPORT.finditer(data))
+
+
+# The standard library is catalogued for seeds and sinks; importing only it makes no training program.
+_STANDARD = frozenset(
+    {"random", "os", "glob", "pathlib", "copy", "time", "secrets", "uuid", "argparse", "json", "pickle", "logging", "builtins", "functools", "itertools",
+     "csv", "shutil", "datetime", "collections", "warnings", "sys", "re", "math", "typing", "string", "io", "subprocess"}
+)  # fmt: skip
+_AUXILIARY = frozenset(
+    {"yaml", "click", "hydra", "omegaconf", "matplotlib", "seaborn", "tqdm", "joblib", "wandb", "mlflow", "h5py"}
+)
+_TRAINING_LIBRARIES = frozenset(name.encode() for name in import_names() - _STANDARD - _AUXILIARY)
+
+
+def _below(place: Path, dotted: str) -> Path | None:
+    """File of the dotted module below a directory, through astroid's finder (regular and namespace packages)."""
+    from astroid import modutils
+
+    parts = dotted.split(".")
+    try:
+        spec = modutils.file_info_from_modpath(parts, path=[str(place)])
+    except (ImportError, ValueError, OSError, SyntaxError):
+        spec = None
+    location = getattr(spec, "location", None)
+    if location:
+        file = Path(location)
+        if file.is_dir():
+            file = file / "__init__.py"
+        if file.suffix == ".py" and file.is_file() and place.resolve() in file.resolve().parents:
+            return file.resolve()
+    target = place.joinpath(*parts)
+    for file in (target.with_suffix(".py"), target / "__init__.py"):
+        if file.is_file():
+            return file.resolve()
+    return None
+
+
+def _walk(root: Path) -> list[Path]:
+    """Python files under the root, skipping what is never part of a project."""
+    found: list[Path] = []
+    stack = [root]
+    while stack and len(found) < _MAX_INDEXED:
+        folder = stack.pop()
+        try:
+            entries = sorted(folder.iterdir())
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.is_symlink():
+                continue
+            if entry.is_dir():
+                if not entry.name.startswith(".") and entry.name not in (
+                    "node_modules",
+                    "site-packages",
+                    "__pycache__",
+                    "venv",
+                    "build",
+                    "dist",
+                ):
+                    stack.append(entry)
+            elif entry.suffix in (".py", ".ipynb"):
+                found.append(entry)
+    return found

@@ -1,0 +1,192 @@
+"""Skeleton of a source unit: what C `ast` tells cheaply, so that LibCST reads only what the interpreter enters.
+
+`ast` is an index here, never a second lowering: it gives trustworthy syntax errors, the extent of the top-level statements,
+the imports, and the names of functions and classes. A *chunk* is a run of plain top-level statements, or one function or class;
+LibCST parses a chunk when the interpreter first needs it, and its tree is dropped after the lowering.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mllint_bio.catalog import import_names
+from mllint_bio.sources import Problem, SourceUnit
+
+if TYPE_CHECKING:
+    from mllint_bio.predict import ir
+
+# LibCST parses a chain of attribute calls in more than linear time and crashes on deep nesting: what exceeds these is refused.
+MAX_DEPTH = 700
+MAX_CHAIN = 300
+
+
+@dataclass
+class Chunk:
+    """A piece of the unit that LibCST parses at once: offsets [start, end) into the text. `name` is that of the function or class."""
+
+    number: int
+    text: str
+    start: int
+    name: str = ""
+    is_class: bool = False
+    refused: str = ""
+    body: list[ir.Stmt] | None = None
+
+
+@dataclass
+class Skeleton:
+    """Index of one source unit. `problems`: syntax errors and refused pieces; `imports`: dotted names imported at any depth."""
+
+    unit: SourceUnit
+    chunks: list[Chunk] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    imports: frozenset[str] = frozenset()
+    has_main: bool = False
+    top_level_calls: bool = False
+
+    @cached_property
+    def definitions(self) -> dict[str, int]:
+        """Function or class name -> number of the chunk that defines it last."""
+        return {chunk.name: chunk.number for chunk in self.chunks if chunk.name}
+
+    @property
+    def uses_catalog(self) -> bool:
+        """Whether some catalogued library is imported here."""
+        return not import_names().isdisjoint(name.split(".", 1)[0] for name in self.imports)
+
+    def lowered(self, chunk: Chunk) -> list[ir.Stmt]:
+        """Statements of a chunk, parsed on first use; empty (with a problem recorded) when LibCST refuses it."""
+        if chunk.body is None:
+            chunk.body = self._parse(chunk)
+        return chunk.body
+
+    def _parse(self, chunk: Chunk) -> list[ir.Stmt]:
+        import libcst
+
+        from mllint_bio.predict.lower import Lowering
+        from mllint_bio.predict.spans import deep_recursion
+
+        if chunk.refused:
+            return []
+        try:
+            with deep_recursion():
+                return Lowering(chunk.number).module(libcst.parse_module(chunk.text))
+        except (libcst.ParserSyntaxError, RecursionError) as error:
+            what = str(error).split("\n", 1)[0] if isinstance(error, libcst.ParserSyntaxError) else "too deeply nested"
+            self.problems.append(self._problem(chunk.start, f"LibCST cannot read this statement ({what}); it is left out"))
+            return []
+
+    def _problem(self, offset: int, message: str) -> Problem:
+        place = self.unit.position(offset)
+        return Problem(self.unit.path, place.row, place.column, message, place.cell, code="statement")
+
+
+def read(unit: SourceUnit) -> Skeleton:
+    """The skeleton of a unit; a unit that does not parse has problems and no chunks."""
+    skeleton = Skeleton(unit)
+    if unit.skipped or not unit.text.strip():
+        return skeleton
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in other people's strings are not our business
+            tree = ast.parse(unit.text)
+    except SyntaxError as error:
+        skeleton.problems.append(_syntax_problem(unit, error))
+        return skeleton
+    except (RecursionError, MemoryError):
+        skeleton.problems.append(Problem(unit.path, 1, 1, "too deeply nested to be analysed"))
+        return skeleton
+    except ValueError as error:
+        skeleton.problems.append(Problem(unit.path, 1, 1, f"cannot be parsed: {error}"))
+        return skeleton
+    _index(skeleton, tree)
+    return skeleton
+
+
+def _syntax_problem(unit: SourceUnit, error: SyntaxError) -> Problem:
+    row, column = max(1, error.lineno or 1), max(1, error.offset or 1)
+    message = f"syntax error: {error.msg}"
+    if "print" in (error.msg or "") or re.search(r"^\s*(print\s+[^(=\s]|except\s+\w+\s*,|exec\s+['\"])", error.text or ""):
+        message += " (Python 2?)"
+    return Problem(unit.path, row, column, message)
+
+
+def _index(skeleton: Skeleton, tree: ast.Module) -> None:
+    text = skeleton.unit.text
+    starts = _line_starts(text)
+    imports: set[str] = set()
+    too_deep = _too_deep(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            imports.add("." * node.level + (node.module or ""))
+    skeleton.imports = frozenset(imports)
+
+    pieces: list[tuple[int, int, ast.stmt | None, bool]] = []  # first line, last line (0-based, inclusive), definition, refused
+    for statement in tree.body:
+        first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))]) - 1
+        last = (statement.end_lineno or statement.lineno) - 1
+        definition = statement if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) else None
+        refused = id(statement) in too_deep
+        if isinstance(statement, ast.If) and _is_main(statement.test):
+            skeleton.has_main = True
+        if definition is None and not isinstance(statement, (ast.Import, ast.ImportFrom, ast.Assign)):
+            skeleton.top_level_calls = True
+        if pieces and first <= pieces[-1][1]:  # `a; b` on one line
+            previous = pieces.pop()
+            pieces.append((previous[0], max(previous[1], last), None, previous[3] or refused))
+        elif pieces and definition is None and pieces[-1][2] is None and not refused and not pieces[-1][3]:
+            pieces.append((pieces.pop()[0], last, None, False))
+        else:
+            pieces.append((first, last, definition, refused))
+    for number, (first, last, definition, refused) in enumerate(pieces):
+        start, end = starts[first], starts[last + 1] if last + 1 < len(starts) else len(text)
+        chunk = Chunk(number, text[start:end], start, getattr(definition, "name", ""), isinstance(definition, ast.ClassDef))
+        if refused:
+            chunk.refused = "too deeply nested"
+            skeleton.problems.append(
+                skeleton._problem(start, "this statement is too deeply nested to be analysed; it is left out")
+            )
+        skeleton.chunks.append(chunk)
+
+
+def _line_starts(text: str) -> list[int]:
+    """Offsets at which the lines start, as the Python tokenizer counts lines."""
+    return [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
+
+
+def _is_main(test: ast.expr) -> bool:
+    return isinstance(test, ast.Compare) and any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(test))
+
+
+def _too_deep(tree: ast.Module) -> set[int]:
+    """Identities of top-level statements whose expressions nest deeper, or chain longer, than LibCST can take."""
+    found: set[int] = set()
+    for statement in tree.body:
+        stack: list[tuple[ast.AST, int, int]] = [(statement, 0, 0)]
+        while stack:
+            node, depth, chain = stack.pop()
+            if depth > MAX_DEPTH or chain > MAX_CHAIN:
+                found.add(id(statement))
+                break
+            link = chain + 1 if isinstance(node, (ast.Call, ast.Attribute, ast.Subscript)) else 0
+            stack.extend((child, depth + 1, link) for child in _children(node))
+    return found
+
+
+def _children(node: ast.AST) -> Iterator[ast.AST]:
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, ast.AST):
+            yield value
+        elif isinstance(value, list):
+            for item in value:
+                if isinstance(item, ast.AST):
+                    yield item

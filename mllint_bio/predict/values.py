@@ -1,0 +1,379 @@
+"""Abstract values: what the interpreter knows about what a name holds.
+
+Every value is one of a few kinds. `Const` is a known constant. `Array` is anything with data provenance: tables, arrays, index
+arrays, masks, batches, numbers computed from data, and results that are not understood (they absorb what they were made
+from). `Obj` is an object of the program with identity and mutable cells (estimators, modules, instances of project classes), as
+are `Seq` and `Dict`. `Func`, `Bound`, `Klass`, `Ext` and `Mod` are callables and namespaces. `Choice` is one of several.
+
+Facts are monotone: a join only loses information, and what is not known never proves anything.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from mllint_bio.events import Data, Learned, Prediction, Subject
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Rows, either, union
+
+if TYPE_CHECKING:
+    from mllint_bio.catalog import Entry
+    from mllint_bio.predict import ir
+    from mllint_bio.predict.project import Module
+
+MAX_CHOICES = 6
+MAX_ITEMS = 64
+
+
+class Value:
+    """Base of all abstract values."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Const(Value):
+    """A known constant: number, string, bytes, bool, None, Ellipsis."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Array(Value):
+    """A value with data provenance; the fields default to "nothing is known".
+
+    kind: table, array, index, mask, batch, dataset, loader, scalar, stat, split-result, groups, config, noise, unknown, ...
+    base: for an index, the rows that it indexes. order: identity of a random order of the rows. mask: identity of a predicate and
+    whether it is positive. linear: a size as a linear form. scores: ids of the Score events that the value carries. activation: what a
+    network's output ends with. items: structure, when the value is a tuple-like bundle. column: name of the column it is.
+    axis_stat: it is a statistic over rows, not yet applied. source: `config` if it comes from outside the program.
+    """
+
+    kind: str = "unknown"
+    rows: Rows = UNKNOWN_ROWS
+    name: str = ""
+    learned: frozenset[Learned] = frozenset()
+    prediction: Prediction | None = None
+    scores: frozenset[int] = frozenset()
+    ordered: str = ""
+    order: Any = None
+    base: Rows = UNKNOWN_ROWS
+    mask: tuple[Any, bool] | None = None
+    linear: Bound | None = None
+    activation: str = ""
+    activated_at: Any = None
+    column: str = ""
+    group: str = ""
+    loader: Subject | None = None
+    owner: Any = None
+    stat: Any = None
+    noise: str = ""
+    unordered: Any = None
+    split: Any = None
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether it is data of known provenance."""
+        return self.rows.known
+
+    def view(self) -> Data:
+        """What an event records of it."""
+        return Data(
+            rows=self.rows,
+            name=self.name,
+            named_role=role_of_name(self.name) or role_of_name(self.rows.label),
+            learned=self.learned,
+            prediction=self.prediction,
+            ordered=self.ordered,
+            loader=self.loader,
+            group=self.group,
+        )
+
+    def but(self, **changes: Any) -> Array:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+UNKNOWN = Array()
+NONE = Const(None)
+
+_serial = itertools.count()
+
+
+class Heap(Value):
+    """A value with identity and mutable cells. All writes go through the interpreter's journal, so that branches can be undone."""
+
+    __slots__ = ("cells", "serial")
+
+    def __init__(self, **cells: Any) -> None:
+        self.cells: dict[str, Any] = cells
+        self.serial = next(_serial)
+
+
+class Obj(Heap):
+    """An object: instance of a project class (`klass`), of a catalogued class (`entry`), or of something unknown."""
+
+    __slots__ = ("entry", "klass", "subject")
+
+    def __init__(self, subject: Subject, klass: Klass | None = None, entry: Entry | None = None, **cells: Any) -> None:
+        super().__init__(**cells)
+        self.subject, self.klass, self.entry = subject, klass, entry
+
+    def is_a(self, *roles: str) -> bool:
+        """Whether its catalog role is one of these or below."""
+        return self.subject.is_a(*roles)
+
+
+class Seq(Heap):
+    """List, tuple or set. `items` are the known members (a tuple of values); `rest`, if not None, stands for unknown further ones."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: str, items: Iterable[Value] = (), rest: Value | None = None) -> None:
+        members = tuple(items)
+        if len(members) > MAX_ITEMS:
+            rest, members = join_all([*members, *([rest] if rest is not None else [])]), ()
+        super().__init__(items=members, rest=rest)
+        self.kind = kind
+
+    @property
+    def items(self) -> tuple[Value, ...]:
+        """Known members."""
+        return self.cells["items"]  # type: ignore[no-any-return]
+
+    @property
+    def rest(self) -> Value | None:
+        """What unknown further members look like; None when there are none."""
+        return self.cells["rest"]  # type: ignore[no-any-return]
+
+    @property
+    def exact(self) -> bool:
+        """Whether all members are known."""
+        return self.rest is None
+
+    def element(self) -> Value:
+        """One member, whichever."""
+        members = [*self.items, *([self.rest] if self.rest is not None else [])]
+        return join_all(members) if members else UNKNOWN
+
+
+class Dict(Heap):
+    """Mapping with known constant keys; `rest` stands for values under unknown keys."""
+
+    __slots__ = ()
+
+    def __init__(self, items: dict[Any, Value] | None = None, rest: Value | None = None) -> None:
+        super().__init__(items=dict(items or {}), rest=rest)
+
+    @property
+    def items(self) -> dict[Any, Value]:
+        """Known members."""
+        return self.cells["items"]  # type: ignore[no-any-return]
+
+    @property
+    def rest(self) -> Value | None:
+        """Values under unknown keys."""
+        return self.cells["rest"]  # type: ignore[no-any-return]
+
+    def element(self) -> Value:
+        """One value, whichever."""
+        members = [*self.items.values(), *([self.rest] if self.rest is not None else [])]
+        return join_all(members) if members else UNKNOWN
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Func(Value):
+    """A function or lambda of the project, with the scope that it closes over."""
+
+    node: ir.FunctionDef | ir.Lambda
+    module: Module
+    closure: Any = None
+    owner: Klass | None = None
+    wrappers: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its name; `<lambda>` for a lambda."""
+        return getattr(self.node, "name", "<lambda>")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bound_(Value):
+    """A method looked up on a value: a project function with its `self`, or a name to be dispatched on the value's kind."""
+
+    receiver: Value
+    name: str
+    func: Func | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Partial(Value):
+    """functools.partial of a callable."""
+
+    func: Value
+    args: tuple[Value, ...]
+    kwargs: dict[str, Value]
+
+
+@dataclass(slots=True, eq=False)
+class Klass(Value):
+    """A class of the project. `bases` are values (`Klass`, `Ext`, unknown); `members` are its own functions and constants."""
+
+    name: str
+    module: Module
+    node: ir.ClassDef
+    bases: list[Value] = field(default_factory=list)
+    members: dict[str, Value] = field(default_factory=dict)
+
+    def mro(self) -> list[Klass]:
+        """This class and its project bases, depth first, each once."""
+        found: list[Klass] = []
+        stack: list[Value] = [self]
+        while stack and len(found) < 32:
+            klass = stack.pop(0)
+            if isinstance(klass, Klass) and klass not in found:
+                found.append(klass)
+                stack = [*klass.bases, *stack]
+        return found
+
+    def lookup(self, name: str) -> tuple[Klass, Value] | None:
+        """The member and the class that defines it."""
+        return next(((klass, klass.members[name]) for klass in self.mro() if name in klass.members), None)
+
+    def external_bases(self) -> list[str]:
+        """Dotted names of library classes that it derives from."""
+        return [base.path for klass in self.mro() for base in klass.bases if isinstance(base, Ext)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ext(Value):
+    """A name of a library: module, class, function or attribute, by dotted path."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mod(Value):
+    """A module of the project."""
+
+    module: Module
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice(Value):
+    """One of several values, which one depends on the run."""
+
+    options: tuple[Value, ...]
+
+
+def options(value: Value) -> tuple[Value, ...]:
+    """The values it may be."""
+    return value.options if isinstance(value, Choice) else (value,)
+
+
+def join(a: Value, b: Value, where: Any = None) -> Value:
+    """What both may be. `where` identifies the branch, so that values joined there are compared arm by arm."""
+    if a is b:
+        return a
+    if isinstance(a, Const) and isinstance(b, Const):
+        if type(a.value) is type(b.value) and a.value == b.value:
+            return a
+    if isinstance(a, Array) and isinstance(b, Array):
+        return _join_arrays(a, b, where)
+    if isinstance(a, Ext) and isinstance(b, Ext) and a.path == b.path:
+        return a
+    if isinstance(a, Array) and isinstance(b, Const) and _plain(a):
+        return a
+    if isinstance(b, Array) and isinstance(a, Const) and _plain(b):
+        return b
+    found: list[Value] = []
+    for option in (*options(a), *options(b)):
+        if any(option is other or (isinstance(option, Const) and option == other) for other in found):
+            continue
+        if isinstance(option, Array):
+            index = next((i for i, other in enumerate(found) if isinstance(other, Array)), None)
+            if index is not None:
+                found[index] = _join_arrays(found[index], option, where)  # type: ignore[arg-type]
+                continue
+        found.append(option)
+    if len(found) == 1:
+        return found[0]
+    if len(found) > MAX_CHOICES:
+        arrays = [value for value in found if isinstance(value, Array)]
+        return arrays[0] if arrays and all(isinstance(v, (Array, Const)) for v in found) else Choice(tuple(found[:MAX_CHOICES]))
+    return Choice(tuple(found))
+
+
+def _plain(array: Array) -> bool:
+    return array.kind in ("unknown", "config", "scalar")
+
+
+def _join_arrays(a: Array, b: Array, where: Any) -> Array:
+    if a.rows == b.rows:
+        rows = a.rows
+    elif where is not None:
+        rows = either(where, (a.rows, b.rows))
+    else:
+        rows = union([a.rows, b.rows])
+    return Array(
+        kind=a.kind if a.kind == b.kind else _more_specific(a.kind, b.kind),
+        rows=rows,
+        name=a.name if a.name == b.name else "",
+        learned=a.learned | b.learned,
+        prediction=a.prediction or b.prediction,
+        scores=a.scores | b.scores,
+        ordered=a.ordered if a.ordered == b.ordered else "",
+        order=a.order if a.order == b.order else None,
+        base=a.base if a.base == b.base else UNKNOWN_ROWS,
+        mask=a.mask if a.mask == b.mask else None,
+        linear=a.linear if a.linear == b.linear else None,
+        activation=a.activation if a.activation == b.activation else "",
+        activated_at=a.activated_at or b.activated_at,
+        column=a.column if a.column == b.column else "",
+        group=a.group or b.group,
+        loader=a.loader if a.loader is b.loader else None,
+        owner=a.owner if a.owner is b.owner else None,
+        stat=a.stat if a.stat == b.stat else None,
+        noise=a.noise or b.noise,
+        unordered=a.unordered if a.unordered == b.unordered else None,
+    )
+
+
+def _more_specific(a: str, b: str) -> str:
+    return b if a in ("unknown", "config", "scalar") else a if b in ("unknown", "config", "scalar") else "unknown"
+
+
+def join_all(values: Iterable[Value], where: Any = None) -> Value:
+    """The join of several values; unknown when there are none."""
+    result: Value | None = None
+    for value in values:
+        result = value if result is None else join(result, value, where)
+    return UNKNOWN if result is None else result
+
+
+# -- names as weak evidence -------------------------------------------------------------------------------------------
+
+_WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_ROLES = {
+    "test": "test", "tst": "test", "te": "test", "tes": "test", "testing": "test", "holdout": "test", "heldout": "test", "ytest": "test", "xtest": "test",
+    "testx": "test", "testy": "test", "testset": "test", "testloader": "test", "testdata": "test",
+    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation", "vali": "validation", "vld": "validation",
+    "xval": "validation", "yval": "validation", "valloader": "validation", "valset": "validation", "validset": "validation", "validloader": "validation",
+    "train": "train", "trn": "train", "tr": "train", "training": "train", "xtrain": "train", "ytrain": "train", "trainx": "train", "trainy": "train",
+    "trainset": "train", "trainloader": "train", "traindata": "train", "trainval": "train",
+}  # fmt: skip
+
+
+def role_of_name(name: str) -> str:
+    """train, validation or test, if the identifier or file name says so by itself; empty if it says none or several.
+
+    >>> role_of_name("X_test"), role_of_name("valLoader"), role_of_name("train_test"), role_of_name("estimate")
+    ('test', 'validation', '', '')
+    """
+    if not name:
+        return ""
+    found = {_ROLES[word.lower()] for word in _WORDS.findall(name) if word.lower() in _ROLES}
+    return found.pop() if len(found) == 1 else ""
