@@ -45,7 +45,7 @@ MARK = "mllint-bio:"  # what every suppression comment holds
 
 def open_project(root: Path) -> Project:
     """The project below a root, to which `check_units` can be applied again and again; its modules are read when needed."""
-    project: Project = _predict().Project(root)
+    project: Project = _predict().Project(root, lambda file: load(file, shown(file)))
     return project
 
 

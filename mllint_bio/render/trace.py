@@ -55,9 +55,9 @@ def _listing(trace: Trace, places: PlaceOf) -> Iterable[str]:
 
 
 def _own(event: Event) -> dict[str, Any]:
-    """The fields of an event beyond the common ones, without those that say nothing."""
-    values = {field.name: getattr(event, field.name) for field in fields(event) if field.name not in _FRAME}
-    return {key: value for key, value in values.items() if not _empty(value)}
+    """The fields of an event beyond the common ones, without those that say nothing: empty, unknown, or as by default."""
+    values = {field.name: (getattr(event, field.name), field.default) for field in fields(event) if field.name not in _FRAME}
+    return {key: value for key, (value, default) in values.items() if not _empty(value) and value is not default}
 
 
 def _empty(value: Any) -> bool:

@@ -36,7 +36,7 @@ def test_demonstration_project(folder: Path) -> None:
     found = {(f["code"], Path(f["filename"]).name): f for f in json.loads(result.stdout)}
     assert result.returncode == 1 and result.stderr.count("\n") == 1
     assert ("MLB706", "data.py") in found
-    assert ("MLB702", "train.py") in found
+    assert ("MLB703", "train.py") in found
     assert ("MLB301", "train.py") in found
     assert any(e["filename"].endswith("train.py") for e in found["MLB706", "data.py"]["evidence"])
 
