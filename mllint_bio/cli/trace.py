@@ -32,6 +32,8 @@ def trace(file: str, output_format: str) -> int:
     project = engine.open_project(root)
     project.overlay(unit)
     traces, place = engine.traces(unit, project, settings)
+    if not traces:
+        click.echo(f"{unit.path}: no program or function that does anything the rules ask about", err=True)
     places = place(site for one in traces for site in rendered.sites(one))
     write(rendered.as_json(traces, places) if output_format == "json" else rendered.text(traces, places))
     return 0

@@ -14,10 +14,13 @@ PLUGIN = Path(__file__).parents[1] / "plugin"
 OFFLINE = ("No matching distribution", "Could not find a version", "Temporary failure", "Failed to establish", "Connection")
 PROGRAM = """\
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
 X, y = np.load("X.npy"), np.load("y.npy")
-X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+model = LogisticRegression()
+X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0){comment}
+print(model.fit(X_train, y_train).score(X_test, y_test))
 """
 
 
@@ -49,10 +52,10 @@ def test_rule_of_a_plugin_is_listed_with_its_origin(installed: Path, tmp_path: P
 
 def test_rule_of_a_plugin_is_selected_and_suppressed_like_any_other(installed: Path, tmp_path: Path) -> None:
     """Its findings come out of `check`, by prefix too, and comments hide them."""
-    (tmp_path / "train.py").write_text(PROGRAM)
+    (tmp_path / "train.py").write_text(PROGRAM.format(comment=""))
     found = run(installed, tmp_path, "check", "--select", "LAB", "--output-format", "concise")
-    assert found.stdout == "train.py:5:36: LAB701 [warning] train_test_split shuffles without stratifying\n"
-    (tmp_path / "train.py").write_text(PROGRAM.rstrip() + "  # mllint-bio: ignore[unstratified-split] -- balanced\n")
+    assert found.stdout == "train.py:7:36: LAB701 [warning] train_test_split shuffles without stratifying\n"
+    (tmp_path / "train.py").write_text(PROGRAM.format(comment="  # mllint-bio: ignore[unstratified-split] -- balanced"))
     hidden = run(installed, tmp_path, "check", "--select", "LAB,MLX", "--output-format", "concise")
     assert (hidden.stdout, hidden.returncode) == ("", 0)
 
