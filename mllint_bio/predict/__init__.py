@@ -29,7 +29,8 @@ _INTERESTING = re.compile(
     r"\.fit|fit_transform|backward\(|train_test_split|KFold|ShuffleSplit|cross_val|_score\b|roc_curve|\.step\(|Loss\(|criterion|\.compile\(|"
     r"EarlyStopping|ModelCheckpoint|create_study|cudnn|SearchCV|\.sample\(|resample|default_rng|random_split|\.predict|evaluate|\.eval\(|DataLoader"
 )
-_TESTS = re.compile(r"(^|/)(tests?|testing|docs?|conftest\.py|test_[^/]*\.py|[^/]*_test\.py)(/|$)")
+_TEST_FOLDER = re.compile(r"(^|/)(tests?|testing|docs?)/|(^|/)conftest\.py$")
+_TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_test)\.py$")
 
 
 @dataclass
@@ -91,6 +92,18 @@ def spans(unit: SourceUnit, sites: Iterable[Site]) -> dict[Site, tuple[int, int]
     from mllint_bio.predict.skeleton import read
 
     return _spans.spans(read(unit), sites)
+
+
+def _is_test(module: Module, root: Path) -> bool:
+    """Whether a module is a test or documentation: by its folder, or by a test's name when it also defines tests.
+
+    `evaluate_on_test.py` is a program about test data, not a test.
+    """
+    path = module.path.relative_to(root).as_posix() if root in module.path.parents else module.path.name
+    if _TEST_FOLDER.search(path):
+        return True
+    defines = any(chunk.name.startswith(("test", "Test")) for chunk in module.skeleton.chunks)
+    return bool(_TEST_FILE.search(path)) and (defines or not module.skeleton.imports.isdisjoint({"pytest", "unittest"}))
 
 
 def _is_program(module: Module) -> bool:
@@ -167,13 +180,7 @@ class _Gathering:
                 path=module.unit.path,
                 name=name,
                 resolved=not run.exhausted,
-                test_or_docs=bool(
-                    _TESTS.search(
-                        module.path.relative_to(self.project.root).as_posix()
-                        if self.project.root in module.path.parents
-                        else module.path.name
-                    )
-                ),
+                test_or_docs=_is_test(module, self.project.root),
                 imports=frozenset(run.imports),
                 options=self.options,
             )

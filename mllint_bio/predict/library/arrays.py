@@ -64,7 +64,7 @@ def objects_in(value: Value | None, depth: int = 2) -> list[Obj]:
     if isinstance(value, Obj):
         return [value]
     if isinstance(value, Array):
-        return list(value.owner) if isinstance(value.owner, tuple) else []
+        return [one for one in value.owner if isinstance(one, Obj)] if isinstance(value.owner, tuple) else []
     if isinstance(value, Choice):
         return [obj for option in value.options for obj in objects_in(option, depth)]
     if depth > 0 and isinstance(value, Seq):
@@ -226,11 +226,13 @@ def unpacked(run: Run, value: Seq, targets: Sequence[ir.Expr], node: ir.Node) ->
     run.amend(split, names=tuple(names))
     if len(names) < 2 or any(role == "" for role in roles):
         return
-    wrong = [i for i, (role, part) in enumerate(zip(roles, parts, strict=True)) if (role == "train") != (part == "train")]
+    # a development or validation part may stand first (it is divided further), a training part never second
+    wrong = [i for i, (role, part) in enumerate(zip(roles, parts, strict=True)) if role == ("test" if part == "train" else "train")]
     if wrong:
-        first = wrong[0]
+        first = wrong[0] - wrong[0] % 2
+        second = first + 1
         run.emit(
-            Pairing, node, train_name=names[0], train_base=parts[0], test_name=names[first], test_base=parts[first], swapped=True
+            Pairing, node, train_name=names[first], train_base=parts[first], test_name=names[second], test_base=parts[second], swapped=True
         )
 
 

@@ -325,6 +325,8 @@ def _validation_of(call: Call) -> Array:
     )
     if isinstance(value, Seq):
         last = value.items[-1] if value.items else value.rest
+        if value.kind == "tuple" and len(value.items) > 1 and not isinstance(last, Seq):
+            last = value.items[0]  # one pair (features, labels), as against a list of evaluation sets
         while isinstance(last, Seq):
             last = last.items[0] if last.items else last.rest
         return data_of(last)
@@ -521,7 +523,9 @@ def _lengths(call: Call) -> int:
 
 
 def _api(entry: Entry) -> str:
-    return entry.path.rsplit(".", 1)[-1]
+    """Name for messages: the last part, with its class for an alternative constructor (`RocCurveDisplay.from_estimator`)."""
+    owner, _, last = entry.path.rpartition(".")
+    return f"{owner.rpartition('.')[2]}.{last}" if last.startswith("from_") else last
 
 
 def _flag(call: Call, entry: Entry, field: str) -> bool | None:
@@ -928,15 +932,31 @@ def metric_call(run: Run, entry: Entry, call: Call) -> Value:
     """A metric function, or the construction of a metric object."""
     if entry.get("style") not in (None, "function") or entry.get("form") == "object":
         return Obj(calls.make_subject(run, entry, call), None, entry)
-    if _api(entry)[:1].isupper() and not call.args:
+    if _api(entry)[:1].isupper() and "." not in _api(entry) and not call.args:
         return Obj(calls.make_subject(run, entry, call), None, entry)
     truth = call.get(entry.get("truth") or "y_true", entry.params)
     predicted = call.get(entry.get("pred") or "y_pred", entry.params)
+    if entry.params[:1] == ["estimator"]:  # a display or scorer that predicts with its first argument
+        predicted = _predicted_inside(run, entry, call)
     if predicted is None:
         predicted = call.at(1)
     if truth is None:
         truth = call.at(0)
     return scored(run, entry, call, truth, predicted)
+
+
+def _predicted_inside(run: Run, entry: Entry, call: Call) -> Value:
+    """What the estimator in the first argument predicts for the rows in the second, in the form that the metric needs."""
+    from mllint_bio.predict.interpreter import Call as CallType
+
+    estimator, data = call.get("estimator", entry.params), call.get(entry.get("data") or "X", entry.params)
+    name = "predict_proba" if entry.role == "metric.score" else "predict"
+    found = [
+        _predict(run, option, name, CallType(call.node, [data or UNKNOWN], {}))
+        for option in (options(estimator) if estimator is not None else ())
+        if isinstance(option, Obj)
+    ]
+    return join_all(found)
 
 
 def scored(run: Run, entry: Entry, call: Call, truth: Value | None, predicted: Value | None) -> Value:
@@ -961,6 +981,8 @@ def scored(run: Run, entry: Entry, call: Call, truth: Value | None, predicted: V
         fields["cross_validated"] = True
     number = emit_score(run, call.node, _api(entry), family, b, a, **fields)
     result = Array(kind="figure", rows=b.rows if b.has_rows else a.rows, scores=frozenset({number}), name=b.name or a.name)
+    if _api(entry).startswith("plot_") or "Display." in _api(entry):
+        run.report(call.node, [result], "plot")
     if _api(entry) in ("roc_curve", "precision_recall_curve", "det_curve"):
         return Seq("tuple", [result, result, result.but(owner="thresholds")])
     return result

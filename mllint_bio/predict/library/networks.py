@@ -1120,8 +1120,9 @@ def _callbacks(run: Run, obj: Obj, call: Call, validation: Array, scores: frozen
             entry.get("selects")
             or ("learning-rate" if callback.is_a("lr-select") else "checkpoint" if callback.is_a("checkpoint") else "early-stop")
         )
-        run.emit(Select, call.node, what=what, how=callback.subject.label, scores=scores, data=validation.view(), subject=obj.subject, metric=monitor,
-                 keeps=frozenset({"weights"}), restored=restored)  # fmt: skip
+        # the fault stands where the callback is built, with its arguments
+        run.emit(Select, callback.subject.at, what=what, how=callback.subject.label, scores=scores, data=validation.view(), subject=obj.subject,
+                 metric=monitor, keeps=frozenset({"weights"}), restored=restored)  # fmt: skip
 
 
 def _flatten(value: Value | None) -> list[Obj]:
@@ -1241,7 +1242,7 @@ def _trainer_callbacks(run: Run, obj: Obj, construct: Call, validation: Array, c
         monitor = callback.subject.given.get("monitor")
         if callback.is_a("checkpoint") and monitor is None:
             continue
-        run.emit(Select, call.node, what="checkpoint" if callback.is_a("checkpoint") else "early-stop", how=callback.subject.label, data=validation.view(), subject=subject,
+        run.emit(Select, callback.subject.at, what="checkpoint" if callback.is_a("checkpoint") else "early-stop", how=callback.subject.label, data=validation.view(), subject=subject,
                  metric=str(monitor or ""), keeps=frozenset({"weights"}), restored=None)  # fmt: skip
 
 
