@@ -149,13 +149,33 @@ class Run:
         self.executed: dict[Path, dict[str, Value]] = {}
         self.main: Module | None = None
         self.repeated: dict[Any, str] = {}  # source of rows -> entity that has several of them
-        self.materialised: dict[int, tuple[Value, Obj]] = {}
+        self.keras_models: dict[int, tuple[Value, Obj]] = {}
+        self.materialised: dict[Any, tuple[Value, Obj]] = {}
+        self.backward: Array = UNKNOWN  # what the last backward pass saw
+        self.applied: dict[Subject, Obj] = {}  # networks that are known by their use only
+        self.statistics: dict[Any, Subject] = {}  # learners that are statements, by place
+        self.orders: dict[Any, tuple[str, bool | None]] = {}  # random order of rows -> generator that made it, and whether that is seeded
+        self.slices: dict[Any, tuple[Rows, Site]] = {}  # boundary -> first slice that ends or starts there
+        self.split_at: set[Any] = set()  # boundaries that became a split
+        self.samples: dict[Rows, Any] = {}  # random samples whose rest has not been taken yet
+        self.pairs: dict[Any, Any] = {}  # paired names of training and test parts
+        self.drawing_item = 0
+        self.saved: dict[str, Obj] = {}  # file -> model that the program wrote there
+        self.statistics: dict[Any, Subject] = {}  # place of a hand-written statistic -> what stands for it
+        self.columns: dict[str, list[int]] = {}  # column -> Fit events of statistics of that column by group
+        self.samples: dict[Rows, Any] = {}  # rows drawn by `sample` -> what a later `drop` of them needs to tell of the split
+        self.slices: dict[Any, tuple[Rows, Site]] = {}  # (table, order, boundary) -> the first part cut there
+        self.sliced: set[Any] = set()  # keys of `slices` whose second part was seen
+        self.pairs: dict[Any, dict[str, tuple[str, str, Site]]] = {}  # see `choices.pairing`
+        self.backward: Array = UNKNOWN  # the loss of the last backward pass
+        self.applied: dict[Subject, Obj] = {}  # networks known only from their use
         self._journal: list[dict[tuple[Heap, str], Any]] = []
         self._seen: dict[Any, int] = {}
         self._stack: list[Func] = []
         self._counts: dict[int, int] = {}
         self._steps = 0
         self._pass = 0
+        self._loops: dict[Any, Loop] = {}
         self._scored_tests: list[tuple[Value, ir.Expr]] = []
 
     # -- events --------------------------------------------------------------------------------------------------
@@ -176,6 +196,11 @@ class Run:
         self.events.append(event(id=number, at=at, calls=self.calls, loops=self.loops, branch=self.branch, **fields))
         self._seen[key] = number
         return number
+
+    def loop(self, node: ir.Node, kind: LoopKind, variable: str = "") -> Loop:
+        """The loop at this node: the same object in every pass of the loops around it."""
+        key = (self.site(node), self.calls, self.loops, variable)
+        return self._loops.setdefault(key, Loop(self.site(node), kind, variable))
 
     def amend(self, number: int, **fields: Any) -> None:
         """Complete an event with facts that were learnt later."""
@@ -529,7 +554,7 @@ class Run:
 
     def _for(self, node: ir.For) -> Flow:
         iterable = self.eval(node.iterable)
-        loop = Loop(self.site(node), library.loop_kind(self, node.target, node.iterable, iterable), _target_name(node.target))
+        loop = self.loop(node, library.loop_kind(self, node.target, node.iterable, iterable), _target_name(node.target))
         members = library.unrolled(self, iterable)
         if members is not None and len(members) <= UNROLL:
             return self._unrolled(node, loop, members)
@@ -571,7 +596,7 @@ class Run:
             frame.env = env
 
     def _while(self, node: ir.While) -> Flow:
-        loop = Loop(self.site(node), LoopKind.OTHER)
+        loop = self.loop(node, LoopKind.OTHER)
         return self._repeat(node, loop, lambda: self.eval(node.test), node.body, node.orelse)
 
     def _repeat(self, node: ir.Node, loop: Loop, enter: Callable[[], Any], body: list[ir.Stmt], orelse: list[ir.Stmt]) -> Flow:
@@ -889,6 +914,8 @@ class Run:
             own = receiver.cells.get("." + name)
             if own is not None:
                 return self.call(own, call, name)
+            if name == "forward" and receiver.is_a("module"):
+                return self.call_object(receiver, call)
             if receiver.klass is not None:
                 found = receiver.klass.lookup(name)
                 if found is not None:
@@ -1043,7 +1070,9 @@ class Run:
         if all(isinstance(v, Const) for v in values):
             return Const("".join(str(v.value) for v in values if isinstance(v, Const)))
         text = "".join(str(v.value) if isinstance(v, Const) else "*" for v in values)
-        return library.blend(self, values).but(kind="text", name=text[:80] if role_of_name(text) else "")
+        merged = library.blend(self, values)
+        merged = merged.but(shown=frozenset[str]().union(*map(library.shown_of, values)))
+        return merged.but(kind="text", owner=None, name=text[:80] if role_of_name(text) else "")
 
     def _subscript(self, node: ir.Subscript) -> Value:
         value = self.eval(node.value)
@@ -1166,7 +1195,7 @@ class Run:
                 iterable = self.eval(iterable_node)
                 iterables.append(iterable)
                 kind = library.loop_kind(self, target, iterable_node, iterable)
-                self.loops = (*self.loops, Loop(self.site(node), kind, _target_name(target)))
+                self.loops = (*self.loops, self.loop(node, kind, _target_name(target)))
                 if len(node.loops) == 1 and not conditions:
                     members = library.unrolled(self, iterable)
                 self.assign(target, library.iterated(self, iterable, iterable_node), target)
@@ -1255,14 +1284,15 @@ class Run:
 
     def report(self, node: ir.Node, values: Iterable[Value], how: str) -> None:
         """Record that what these values carry of scores reaches a reader."""
-        scores = frozenset().union(*(library.scores_of(value) for value in values)) if values else frozenset()
+        values = list(values)
+        scores = frozenset[int]().union(*(library.scores_of(value) for value in values))
         if scores:
-            self.emit(Report, node, scores=scores, how=how)
+            self.emit(Report, node, scores=scores, how=how, shown=frozenset[str]().union(*map(library.shown_of, values)))
 
     def unresolved(self, name: str, call: Call) -> None:
         """Record a call that could not be followed, if it could have changed an object that matters."""
         touches = tuple(dict.fromkeys(o.subject for v in call.everything() for o in library.objects_in(v)))
-        if touches or name:
+        if touches:
             self.emit(Unresolved, call.node, name=name, touches=touches)
 
 
@@ -1296,8 +1326,12 @@ def named(value: Value, name: str) -> Value:
         if value.name and role_of_name(value.name) and not role_of_name(name):
             return value
         return value.but(name=name)
-    if isinstance(value, Obj) and not value.subject.name:
-        value.subject.name = name
+    if isinstance(value, Obj):
+        if not value.subject.name:
+            value.subject.name = name
+        data = value.cells.get("#data")
+        if isinstance(data, Array) and role_of_name(name) and not role_of_name(data.name):
+            value.cells["#data"] = data.but(name=name)
     return value
 
 

@@ -50,6 +50,7 @@ class Array(Value):
     whether it is positive. linear: a size as a linear form. scores: ids of the Score events that the value carries. activation: what a
     network's output ends with. items: structure, when the value is a tuple-like bundle. column: name of the column it is.
     axis_stat: it is a statistic over rows, not yet applied. source: `config` if it comes from outside the program.
+    shown: how several figures were condensed into it (mean, median, spread, max, min, sum). loop: the loop whose variable it is.
     """
 
     kind: str = "unknown"
@@ -73,6 +74,8 @@ class Array(Value):
     noise: str = ""
     unordered: Any = None
     split: Any = None
+    shown: frozenset[str] = frozenset()
+    loop: Any = None
 
     @property
     def has_rows(self) -> bool:
@@ -339,6 +342,8 @@ def _join_arrays(a: Array, b: Array, where: Any) -> Array:
         stat=a.stat if a.stat == b.stat else None,
         noise=a.noise or b.noise,
         unordered=a.unordered if a.unordered == b.unordered else None,
+        shown=a.shown if a.shown == b.shown or not b.scores else b.shown if not a.scores else frozenset(),
+        loop=a.loop if a.loop is b.loop else None,
     )
 
 

@@ -74,6 +74,29 @@ def objects_in(value: Value | None, depth: int = 2) -> list[Obj]:
     return []
 
 
+_CONDENSES = {
+    "mean": "mean", "nanmean": "mean", "average": "mean", "fmean": "mean", "median": "median", "nanmedian": "median", "std": "spread",
+    "nanstd": "spread", "var": "spread", "sem": "spread", "stdev": "spread", "quantile": "spread", "percentile": "spread", "max": "max",
+    "amax": "max", "nanmax": "max", "argmax": "max", "nanargmax": "max", "idxmax": "max", "min": "min", "amin": "min", "nanmin": "min",
+    "argmin": "min", "nanargmin": "min", "idxmin": "min", "sort": "max", "argsort": "max", "sorted": "max", "sum": "sum", "nansum": "sum",
+    "describe": "spread",
+}  # fmt: skip
+
+
+def condensed(value: Array, name: str) -> Array:
+    """A figure that stands for several, with the word for how they were condensed."""
+    word = _CONDENSES.get(name)
+    return value.but(shown=frozenset({word})) if word and value.scores else value
+
+
+def shown_of(value: Value | None) -> frozenset[str]:
+    """How the figures in a value were condensed; `each` when several reach the reader as they are."""
+    found = [array for array in arrays_in(value) if array.scores]
+    words = frozenset().union(*(array.shown for array in found)) - {"sum"}
+    several = isinstance(value, (Seq, Dict)) or any(array.owner == "folds" for array in found)
+    return words | {"each"} if several and any(not array.shown for array in found) else words
+
+
 def scores_of(value: Value | None) -> frozenset[int]:
     """Ids of the Score events that a value carries."""
     if isinstance(value, Array):
@@ -119,6 +142,7 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
         learned=frozenset().union(*(a.learned for a in found)),
         prediction=prediction,
         scores=frozenset().union(*(a.scores for a in found)),
+        shown=frozenset().union(*(a.shown for a in found)),
         ordered=found[0].ordered if all(a.ordered == found[0].ordered for a in found) else "",
         group=next((a.group for a in found if a.group), ""),
         activation=next((a.activation for a in found if a.activation), "")
@@ -328,6 +352,8 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
         return applied
     handwritten = _hand_error(run, node, a, op, b)
     result = blend(run, [x for x in (left, right) if not isinstance(x, Const)])
+    if op == "/" and a.shown == {"sum"}:
+        result = result.but(shown=frozenset({"mean"}))
     if isinstance(right, Const) or isinstance(left, Const):
         kept = a if isinstance(right, Const) else b
         result = result.but(activation=kept.activation if op in ("*", "/") else "", activated_at=kept.activated_at)
@@ -413,8 +439,7 @@ def _apply_statistic(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> Va
 
 def _same_subject(run: Run, site: Any, subject: Subject) -> Subject:
     """One subject per place, so that a loop does not make new ones."""
-    known: dict[Any, Subject] = run.__dict__.setdefault("statistics", {})
-    return known.setdefault((site, subject.api), subject)
+    return run.statistics.setdefault((site, subject.api), subject)
 
 
 def _hand_error(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> frozenset[int]:
@@ -604,7 +629,10 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
         return join_all([subscript(run, option, indices, node) for option in value.options if option is not NONE])
     index = indices[0] if len(indices) == 1 else None
     if isinstance(value, Seq):
-        return _item_of_sequence(run, value, index, node)
+        found = _item_of_sequence(run, value, index, node)
+        if isinstance(found, Array) and found.scores and isinstance(index, Array) and index.shown:
+            return found.but(shown=index.shown)
+        return found
     if isinstance(value, Dict):
         if isinstance(index, Const):
             found = value.items.get(index.value) if _hashable(index.value) else None
@@ -813,15 +841,14 @@ def _note_slice(run: Run, node: ir.Node, value: Array, rows: Rows, boundary: Bou
     """Two slices with one boundary are a split: record it at the second one."""
     if boundary is None or boundary.terms == () and abs(boundary.constant) <= 3:
         return
-    known: dict[Any, tuple[Rows, Any]] = run.__dict__.setdefault("slices", {})
     key = (value.rows, value.order, boundary)
-    if key not in known:
-        known[key] = (rows, run.site(node))
+    if key not in run.slices:
+        run.slices[key] = (rows, run.site(node))
         return
-    first, site = known[key]
-    if first == rows or run.__dict__.setdefault("sliced", set()).__contains__(key):
+    first, site = run.slices[key]
+    if first == rows or key in run.sliced:
         return
-    run.__dict__["sliced"].add(key)
+    run.sliced.add(key)
     random = value.ordered == "shuffled"
     run.emit(
         Split,
@@ -831,7 +858,8 @@ def _note_slice(run: Run, node: ir.Node, value: Array, rows: Rows, boundary: Bou
         how="slice",
         api="slice",
         shuffles=random,
-        stream="" if not random else "order",
+        seeded=seeded,
+        stream=stream,
     )
 
 
@@ -1090,7 +1118,11 @@ class Operation:
     def _draw(self, op: str, value: Array) -> None:
         from mllint_bio.predict.library.calls import draws
 
-        draws(self.run, self.call, self.fields, self.params, self.name, at="call", purpose=None)
+        streams = draws(self.run, self.call, self.fields, self.params, self.name, at="call", purpose=None)
+        if op in ("shuffle", "permutation", "sample"):
+            site = self.run.site(self.call.node)
+            seeded = bool(self.fields.get("draws")) and not streams and not self.call.open
+            self.run.orders.setdefault(site, (streams[0], False) if streams else ("", True if seeded else None))
 
     def argument(self, name: str) -> Value | None:
         """An argument by name."""
@@ -1144,7 +1176,7 @@ class Operation:
                 return Seq("tuple", [value, value.but(prediction=_as_output(value.prediction, "label"), activation="")])
             return value.but(linear=None, mask=None)
         if value.prediction is not None or value.scores or value.kind in ("hits", "mask"):
-            return value.but(kind="figure", mask=None, linear=None)
+            return condensed(value.but(kind="figure", mask=None, linear=None), self.name)
         if value.kind in ("table", "array", "unknown", "param") and value.has_rows:
             entry = (value.rows, self.run.site(self.call.node), value.learned, self.name)
             return value.but(kind="stat", stat=entry, linear=None, mask=None)
@@ -1192,7 +1224,7 @@ class Operation:
         seeded = self.argument("random_state") is not None
         parts = (value.rows.part(site, 0, 2, random=True), value.rows.part(site, 1, 2, random=True))
         if value.kind in ("table", "array", "index") and (self.argument("frac") is not None or value.kind == "index"):
-            self.run.__dict__.setdefault("samples", {})[parts[0]] = (self.call.node, site, value, parts, seeded, self.name)
+            self.run.samples[parts[0]] = (self.call.node, site, value, parts, seeded, self.name)
         return value.but(rows=parts[0], ordered="shuffled")
 
     def concat(self, value: Array, other: Value | None) -> Value:
@@ -1225,9 +1257,10 @@ class Operation:
             value.but(rows=value.rows.slice(a, b, value.order), order=None) for a, b in zip(bounds, bounds[1:], strict=False)
         ]
         random = value.ordered == "shuffled"
+        stream, seeded = self.run.orders.get(value.order, ("", None)) if random else ("", None)
         self.run.emit(
             Split, self.call.node, data=value.view(), parts=tuple(p.rows for p in pieces), how="slice", api=self.name, shuffles=random,
-            stream="order" if random else "",
+            seeded=seeded, stream=stream,
         )  # fmt: skip
         return Seq("list", pieces)
 
@@ -1261,7 +1294,7 @@ class Operation:
         array = as_array(rows) if rows is not None else None
         if array is not None and array.kind == "index" and array.has_rows:
             left = value.rows.without(array.rows.moved(array.base, value.rows))
-            sampled = self.run.__dict__.get("samples", {}).pop(array.rows, None)
+            sampled = self.run.samples.pop(array.rows, None)
             if sampled is not None:
                 node, site, table, parts, seeded, api = sampled
                 self.run.emit(

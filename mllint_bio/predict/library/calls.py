@@ -379,6 +379,16 @@ def _ignored(run: Run, entry: Entry, call_: Call) -> Value:
     return merged if merged.has_rows or merged.scores else UNKNOWN
 
 
+def _stat_test(run: Run, entry: Entry, call_: Call) -> Value:
+    """A statistical function of a prediction and the truth (a correlation) is a figure of merit; of columns, it may select features."""
+    predicted = next((a for v in call_.everything() for a in arrays_in(v) if a.prediction is not None), None)
+    truth = next((a for v in call_.everything() for a in arrays_in(v) if a.prediction is None and a.has_rows), None)
+    if predicted is not None and truth is not None and not run.inside_forward:
+        number = arrays.emit_score(run, call_.node, entry.path.rsplit(".", 1)[-1], "regression", predicted, truth, direction="up")
+        return Array(kind="figure", rows=predicted.rows, scores=frozenset({number}), name=predicted.name)
+    return _ignored(run, entry, call_)
+
+
 def _seed(run: Run, entry: Entry, call_: Call) -> Value:
     draws(run, call_, entry.fields, entry.params, entry.path, at="call", purpose=None)
     parameter = entry.get("value") or (entry.params[0] if entry.params else "seed")
@@ -763,7 +773,7 @@ def _no_grad(run: Run, entry: Entry, call_: Call) -> Value:
 _HANDLERS: dict[str, Handler] = {
     "seed": _seed, "unseed": _unseed, "determinism": _determinism, "generator": _generator, "draw": _draw, "array": _array,
     "stateless-function": _stateless, "data-source": _data_source, "unordered": _unordered, "clock": _clock, "argument": _argument,
-    "sink": _sink, "device": _device, "weights": _weights, "no-grad": _no_grad, "ignore": _ignored, "stat-test": _ignored,
+    "sink": _sink, "device": _device, "weights": _weights, "no-grad": _no_grad, "ignore": _ignored, "stat-test": _stat_test,
     "tuner.space": _ignored, "explainer": _ignored,
 }  # fmt: skip
 
@@ -793,7 +803,7 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
         return _extreme(run, name, call_)
     if name == "sum":
         merged = blend(run, call_.everything())
-        return merged.but(kind="figure" if merged.scores or merged.prediction else merged.kind)
+        return arrays.condensed(merged.but(kind="figure" if merged.scores or merged.prediction else merged.kind), "sum")
     if name in (
         "list",
         "tuple",

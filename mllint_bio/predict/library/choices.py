@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mllint_bio.events import Data, Loop, LoopKind, Save, Score, Select, Step, Weights
 from mllint_bio.predict import ir
-from mllint_bio.predict.library.arrays import scores_of
+from mllint_bio.predict.library.arrays import condensed, scores_of
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def what_is_chosen(run: Run, scores: frozenset[int]) -> str:
 def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | None:
     """Fields of the Select event for an `if` that compares scores in a loop; None if it is none."""
     scores = scores_of(test)
-    if not scores or not run.loops:
+    if not scores or not run.loops or (isinstance(test, Array) and test.kind == "hits"):
         return None
     what = what_is_chosen(run, scores)
     if not what or what == "batch":
@@ -312,7 +312,7 @@ def choose(run: Run, node: ir.Node, value: Array, how: str) -> Value:
         Select, node, what=what, how=how, scores=value.scores, data=scored_data(run, value.scores), metric=_metric(run, value.scores),
         direction="up" if "max" in how else "down" if "min" in how else "", keeps=frozenset({"score"}),
     )  # fmt: skip
-    return value.but(kind="figure", owner=("chosen", number))
+    return condensed(value.but(kind="figure", owner=("chosen", number)), how)
 
 
 # -- what reaches a reader -------------------------------------------------------------------------------------------
@@ -369,7 +369,6 @@ def pairing(run: Run, node: ir.Assign) -> None:
     )
     if len(targets) != len(values):
         return
-    table: dict[Any, dict[str, tuple[str, str, Any]]] = run.__dict__.setdefault("pairs", {})
     for target, value in zip(targets, values, strict=True):
         if not isinstance(target, ir.Name) or not isinstance(value, ir.Subscript) or len(value.index) != 1:
             continue
@@ -382,14 +381,14 @@ def pairing(run: Run, node: ir.Assign) -> None:
         if role not in ("train", "test") or not base or role_of_name(index) != role:
             continue
         key = re.sub(r"(?i)(train|test|trn|tst)", "*", target.name)
-        known = table.setdefault(key, {})
+        known = run.pairs.setdefault(key, {})
         known[role] = (target.name, base, run.site(value))
         if len(known) == 2:
             train, test = known["train"], known["test"]
             same = (
                 run.eval(ir_name(train[1], node)) is run.eval(ir_name(test[1], node)) if "." not in train[1] + test[1] else False
             )
-            controls = sum(1 for k, pair in table.items() if k != key and len(pair) == 2 and pair["train"][1] == pair["test"][1])
+            controls = sum(1 for k, pair in run.pairs.items() if k != key and len(pair) == 2 and pair["train"][1] == pair["test"][1])
             if train[1] != test[1] and not same and controls:
                 run.emit(
                     Pairing,

@@ -262,9 +262,9 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
     if subject.is_a("stateless-transform"):
         return obj
     construct = obj.cells.get("#call")
-    streams: list[str] = []
+    streams: list[str] = _draws_inside(run, obj, call)
     if entry is not None and construct is not None:
-        streams = calls.draws(
+        streams += calls.draws(
             run,
             call,
             entry.fields,
@@ -304,6 +304,25 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
         fact = Learned(number, kind_of(subject.role), data.rows, uses_target)
         run.write(obj, "#learned", data.learned | {fact})
     return obj
+
+
+def _draws_inside(run: Run, obj: Obj, call: Call) -> list[str]:
+    """Draws of the estimator that a search, a meta-estimator or a calibrator fits on its behalf."""
+    inner = obj.cells.get("#inner")
+    found: list[str] = []
+    for one in (inner, *(steps(inner) if isinstance(inner, Obj) else ())):
+        construct = one.cells.get("#call") if isinstance(one, Obj) else None
+        if isinstance(one, Obj) and one.entry is not None and construct is not None and not _searched(obj, "random_state"):
+            given = _with_later(construct, one.subject)
+            found += calls.draws(run, call, one.entry.fields, one.entry.params, one.subject.label, at="fit", purpose=None, given=given, subject=one.subject)
+    return found
+
+
+def _searched(obj: Obj, parameter: str) -> bool:
+    """Whether a search sets this parameter itself (`param_grid={"clf__random_state": [0]}`)."""
+    construct = obj.cells.get("#call")
+    grids = [v for v in construct.everything() if isinstance(v, Dict)] if construct is not None else []
+    return any(isinstance(key, str) and key.rsplit("__", 1)[-1] == parameter for grid in grids for key in grid.items)
 
 
 def _with_later(construct: Call, subject: Subject) -> Call:

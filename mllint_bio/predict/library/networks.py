@@ -112,6 +112,11 @@ def base_init(run: Run, obj: Obj, call: Call) -> None:
 
 def built(run: Run, obj: Obj, call: Call) -> None:
     """What a finished object is: its submodules, the rows of a data set."""
+    if obj.klass is not None and any(base.startswith("torch_geometric") for base in obj.klass.external_bases()):
+        found = obj.klass.lookup("process")  # torch_geometric data sets run it from their constructor
+        member = run.force(found[1], found[0].members, "process") if found else None
+        if isinstance(member, Func):
+            run.inline(member, arrays._call(call.node, []), obj)
     if obj.is_a("module"):
         run.emit(Build, call.node, subject=obj.subject, mode_dependent=mode_dependent(obj))
     elif obj.is_a("dataset"):
@@ -821,12 +826,12 @@ def _optimizer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
 
 def step(run: Run, optimizer_: Obj, modules: Sequence[Obj], node: ir.Node) -> None:
     """The parameters of the modules change: they learn from the rows of the last backward pass."""
-    pending = run.__dict__.get("backward") or UNKNOWN
+    pending = run.backward
     run.emit(Step, node, subject=optimizer_.subject, modules=tuple(m.subject for m in modules), data=pending.view(),
              managed=optimizer_.subject.label in ("LBFGS",), modes=tuple(str(m.cells.get("#mode", "unknown")) for m in modules))  # fmt: skip
     trained = list(modules)
     if not trained and pending.prediction is not None:
-        trained = [o for o in run.__dict__.get("applied", {}).values() if o.subject is pending.prediction.subject]
+        trained = [o for o in run.applied.values() if o.subject is pending.prediction.subject]
     for one in trained:
         learn(run, one, pending, node)
 
@@ -877,15 +882,30 @@ def looks_like_loss(name: str) -> bool:
 def as_module(run: Run, value: Array, node: ir.Node) -> Obj:
     """The network behind a value of which only its use tells that it is one."""
     key = ("module", value.name) if value.name else id(value)
-    known = run.materialised.get(key)  # type: ignore[call-overload]
+    known = run.materialised.get(key)
     if known is None:
         subject = Subject(api=value.name or "model", role="module", at=run.site(node), name=value.name, unknown_arguments=True)
         obj = Obj(subject)
         obj.cells["#mode"] = "unknown"
         subject.facts["mode_dependent"] = None
         known = (value, obj)
-        run.materialised[key] = known  # type: ignore[index]
-    run.__dict__.setdefault("applied", {})[known[1].subject] = known[1]
+        run.materialised[key] = known
+    run.applied[known[1].subject] = known[1]
+    return known[1]
+
+
+_KERAS_METHODS = frozenset({"compile", "fit_generator", "predict_generator", "evaluate_generator", "train_on_batch", "predict_on_batch", "test_on_batch"})
+
+
+def _as_keras(run: Run, value: Array, node: ir.Node) -> Obj:
+    """The Keras model behind a value whose maker is out of reach; what it holds draws its initial weights somewhere there."""
+    known = run.keras_models.get(id(value))
+    if known is None:
+        subject = Subject(api="keras.Model", role="estimator.deep", at=run.site(node), name=value.name, unknown_arguments=True)
+        obj = Obj(subject, None, catalog.lookup("keras.Model"))
+        obj.cells["#mode"] = "managed"
+        arrays.emit_draw(run, node, "tensorflow", "initial weights", "init", subject=subject)
+        known = run.keras_models[id(value)] = (value, obj)
     return known[1]
 
 
@@ -896,7 +916,7 @@ def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | 
     """Methods that tell a network, an optimizer, a loss or a tensor on a device."""
     if name == "backward":
         run.emit(Backward, call.node, data=value.view())
-        run.__dict__["backward"] = value
+        run.backward = value
         return NONE
     if name in ("cuda", "to") and (
         value.has_rows or value.prediction is not None or value.kind in ("batch", "item", "array", "unknown", "param")
