@@ -282,12 +282,13 @@ class Transform(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resample(Event):
     """Rows are copied, synthesised or dropped to balance classes, or multiplied by augmentation. lineage: copy, synthetic,
-    drop, augment, bootstrap, window."""
+    drop, augment, bootstrap, window. balances: some rows more than others, so that the proportions of classes change."""
 
     data: Data
     result: Rows
     lineage: str
     api: str
+    balances: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -151,15 +151,8 @@ class Run:
         self.repeated: dict[Any, str] = {}  # source of rows -> entity that has several of them
         self.keras_models: dict[int, tuple[Value, Obj]] = {}
         self.materialised: dict[Any, tuple[Value, Obj]] = {}
-        self.backward: Array = UNKNOWN  # what the last backward pass saw
-        self.applied: dict[Subject, Obj] = {}  # networks that are known by their use only
-        self.statistics: dict[Any, Subject] = {}  # learners that are statements, by place
-        self.orders: dict[Any, tuple[str, bool | None]] = {}  # random order of rows -> generator that made it, and whether that is seeded
-        self.slices: dict[Any, tuple[Rows, Site]] = {}  # boundary -> first slice that ends or starts there
-        self.split_at: set[Any] = set()  # boundaries that became a split
-        self.samples: dict[Rows, Any] = {}  # random samples whose rest has not been taken yet
-        self.pairs: dict[Any, Any] = {}  # paired names of training and test parts
-        self.drawing_item = 0
+        self.orders: dict[Any, tuple[str, bool | None]] = {}  # random order of rows -> stream that made it, and whether it had a seed
+        self.drawing_item = 0  # depth of `__getitem__` calls on behalf of a loader
         self.saved: dict[str, Obj] = {}  # file -> model that the program wrote there
         self.statistics: dict[Any, Subject] = {}  # place of a hand-written statistic -> what stands for it
         self.columns: dict[str, list[int]] = {}  # column -> Fit events of statistics of that column by group
@@ -560,7 +553,7 @@ class Run:
             return self._unrolled(node, loop, members)
 
         def enter() -> None:
-            self.assign(node.target, library.iterated(self, iterable, node.iterable), node.target)
+            self.assign(node.target, counted(library.iterated(self, iterable, node.iterable), loop), node.target)
 
         return self._repeat(node, loop, enter, node.body, node.orelse)
 
@@ -1198,7 +1191,7 @@ class Run:
                 self.loops = (*self.loops, self.loop(node, kind, _target_name(target)))
                 if len(node.loops) == 1 and not conditions:
                     members = library.unrolled(self, iterable)
-                self.assign(target, library.iterated(self, iterable, iterable_node), target)
+                self.assign(target, counted(library.iterated(self, iterable, iterable_node), self.loops[-1]), target)
                 for condition in conditions:
                     filtered = True
                     self.eval(condition)
@@ -1333,6 +1326,11 @@ def named(value: Value, name: str) -> Value:
         if isinstance(data, Array) and role_of_name(name) and not role_of_name(data.name):
             value.cells["#data"] = data.but(name=name)
     return value
+
+
+def counted(value: Value, loop: Loop) -> Value:
+    """The variable of a loop over numbers, which remembers its loop."""
+    return value.but(loop=loop) if isinstance(value, Array) and value.kind == "scalar" else value
 
 
 def truth(value: Value) -> bool | None:

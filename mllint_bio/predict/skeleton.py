@@ -137,8 +137,7 @@ def _index(skeleton: Skeleton, tree: ast.Module) -> None:
         refused = id(statement) in too_deep
         if isinstance(statement, ast.If) and _is_main(statement.test):
             skeleton.has_main = True
-        if definition is None and not isinstance(statement, (ast.Import, ast.ImportFrom, ast.Assign)):
-            skeleton.top_level_calls = True
+        skeleton.top_level_calls = skeleton.top_level_calls or _does_something(statement)
         if pieces and first <= pieces[-1][1]:  # `a; b` on one line
             previous = pieces.pop()
             pieces.append((previous[0], max(previous[1], last), None, previous[3] or refused))
@@ -155,6 +154,20 @@ def _index(skeleton: Skeleton, tree: ast.Module) -> None:
                 skeleton._problem(start, "this statement is too deeply nested to be analysed; it is left out")
             )
         skeleton.chunks.append(chunk)
+
+
+_WORK = frozenset({"fit", "fit_transform", "train_test_split", "cross_val_score", "train", "run", "main", "predict", "evaluate", "score", "step", "seed"})
+
+
+def _does_something(statement: ast.stmt) -> bool:
+    """Whether a top-level statement is the work of a program, as against a definition, a docstring, a constant or a guarded import."""
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Call)
+    if isinstance(statement, (ast.For, ast.While, ast.With)):
+        return True
+    if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None:
+        return any(isinstance(n, ast.Call) and (getattr(n.func, "attr", None) or getattr(n.func, "id", None)) in _WORK for n in ast.walk(statement.value))
+    return False
 
 
 def _line_starts(text: str) -> list[int]:

@@ -243,7 +243,12 @@ class Klass(Value):
         return found
 
     def lookup(self, name: str) -> tuple[Klass, Value] | None:
-        """The member and the class that defines it."""
+        """The member and the class that defines it; a private name may be given as Python mangles it (`_Class__name`)."""
+        if name.startswith("_") and "__" in name[1:] and not name.startswith("__"):
+            owner, _, private = name[1:].partition("__")
+            for klass in self.mro():
+                if klass.name.lstrip("_") == owner and f"__{private}" in klass.members:
+                    return klass, klass.members[f"__{private}"]
         return next(((klass, klass.members[name]) for klass in self.mro() if name in klass.members), None)
 
     def external_bases(self) -> list[str]:

@@ -26,7 +26,7 @@ from mllint_bio.predict.values import (
     options,
     role_of_name,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Rows, union
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Rows, Selection, union
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Call, Run
@@ -159,7 +159,8 @@ def _common_rows(found: Sequence[Array]) -> Rows:
         return UNKNOWN_ROWS
     if len(known) == 1:
         return known[0]
-    return UNKNOWN_ROWS
+    predicted = list(dict.fromkeys(a.rows for a in found if a.has_rows and a.prediction is not None))
+    return predicted[0] if len(predicted) == 1 else UNKNOWN_ROWS
 
 
 def absorb(run: Run, call: Call, name: str = "") -> Value:
@@ -350,6 +351,9 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
     applied = _apply_statistic(run, node, a, op, b)
     if applied is not None:
         return applied
+    for data, noise in ((a, b), (b, a)):
+        if noise.kind == "noise" and noise.noise != "clock" and data.has_rows and data.kind in ("array", "table", "unknown", "param"):
+            return data.but(linear=None, mask=None, owner="augmented")
     handwritten = _hand_error(run, node, a, op, b)
     result = blend(run, [x for x in (left, right) if not isinstance(x, Const)])
     if op == "/" and a.shown == {"sum"}:
@@ -739,6 +743,8 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
         if first.kind == "slice":
             if _is_full(first):
                 second = indices[1] if len(indices) > 1 else None
+                if any(_reverses(i) for i in indices[1:]) and value.kind in ("array", "table", "unknown", "param"):
+                    return value.but(owner="augmented")
                 if value.prediction is not None or not isinstance(second, Array):
                     return value
                 return value.but(learned=value.learned | second.learned)
@@ -813,6 +819,11 @@ def value_node(node: ir.Node) -> ir.Node:
     return node.value if isinstance(node, ir.Subscript) else node
 
 
+def _reverses(index: Value) -> bool:
+    """Whether an index is `::-1`: along an axis of pixels or positions it makes a mirror image."""
+    return isinstance(index, Seq) and index.kind == "slice" and index.items[2] == Const(-1)
+
+
 def _is_full(index: Seq) -> bool:
     return all(isinstance(part, Const) and part.value is None for part in index.items[:2])
 
@@ -850,6 +861,7 @@ def _note_slice(run: Run, node: ir.Node, value: Array, rows: Rows, boundary: Bou
         return
     run.sliced.add(key)
     random = value.ordered == "shuffled"
+    stream, seeded = run.orders.get(value.order, ("", None)) if random else ("", None)
     run.emit(
         Split,
         site,
@@ -1237,7 +1249,9 @@ class Operation:
         if not value.has_rows or value.kind in ("scalar", "item", "stat", "index"):
             return value
         made = value.rows.derived(self.run.site(self.call.node), "copy")
-        self.run.emit(Resample, self.call.node, data=value.view(), result=made, lineage="copy", api=self.name)
+        self.run.emit(
+            Resample, self.call.node, data=value.view(), result=made, lineage="copy", api=self.name, balances=_chosen(value.rows)
+        )
         return value.but(rows=made)
 
     def index(self, value: Array, other: Value | None) -> Value:
@@ -1434,7 +1448,7 @@ class Operation:
         rows, site, learned, method = stat.stat
         subject = _same_subject(self.run, site, Subject(api=f"statistic.{method}", role="statistic", at=site))
         number = self.run.emit(Fit, site, subject=subject, role="statistic", data=stat.view(), method="fillna")
-        return value.but(learned=value.learned | learned | {Learned(number, "impute", rows)})
+        return value.but(learned=value.learned | learned | {Learned(number, "statistic", rows)})
 
     def zeros(self, value: Array, other: Value | None) -> Value:
         return Array(kind="array" if value.kind != "noise" else "noise")
@@ -1505,6 +1519,7 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
             result=made,
             lineage="augment" if augmented else "copy",
             api="concatenate",
+            balances=any(_chosen(part.rows) for part in members),
         )
         rows = made
     distinct = {repr(part.rows) for part in members}
@@ -1519,8 +1534,14 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
 
 
 def _same_origin_twice(members: Sequence[Array]) -> bool:
-    known = [part.rows for part in members if part.kind in ("table", "array") and part.prediction is None]
-    return any(a == b for i, a in enumerate(known) for b in known[i + 1 :] if a.known)
+    """Whether some rows stand in two members, as against two columns of the same rows."""
+    known = [part for part in members if part.kind in ("table", "array") and part.prediction is None]
+    return any(a.rows.overlap(b.rows) and a.column == b.column for i, a in enumerate(known) for b in known[i + 1 :])
+
+
+def _chosen(rows: Rows) -> bool:
+    """Whether these are rows picked by a condition, as the rows of one class are."""
+    return any(isinstance(step, Selection) for step in rows.steps()[-1:])
 
 
 def side_by_side(run: Run, parts: Sequence[Array]) -> Array:

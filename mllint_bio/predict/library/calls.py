@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
 from mllint_bio.catalog import Entry
-from mllint_bio.events import Determinism, Device, Draw, Generator, Load, Save, Seed, Site, Subject, Weights
+from mllint_bio.events import Determinism, Device, Draw, Generator, Load, Loop, LoopKind, Save, Seed, Site, Subject, Weights
 from mllint_bio.predict import ir
 from mllint_bio.predict.library import arrays
 from mllint_bio.predict.library.arrays import Operation, arrays_in, blend, data_of, objects_in
@@ -72,10 +72,10 @@ def literal(call_: Call, entry: Entry, name: str) -> Any:
 
 
 def draws(run: Run, call_: Call, fields: Mapping[str, Any], params: Sequence[str], what: str, *, at: str, purpose: str | None, given: Any = None,
-          subject: Subject | None = None) -> list[str]:  # fmt: skip
+          subject: Subject | None = None, pool: bool = False) -> list[str]:  # fmt: skip
     """Emit the draws that a call causes at this moment (`at`); the streams that it draws from without a seed of its own.
 
-    `given` are the arguments of the constructor when the draw happens later.
+    `given` are the arguments of the constructor when the draw happens later; `pool`: a pool of processes does the work.
     """
     found: list[str] = []
     for draw in fields.get("draws") or []:
@@ -84,6 +84,7 @@ def draws(run: Run, call_: Call, fields: Mapping[str, Any], params: Sequence[str
         seed = draw.get("seed")
         source = call_ if given is None else given
         value = source.get(seed, params) if seed else None
+        _note_seed(value)
         if value is not None and not (isinstance(value, Const) and value.value is None):
             continue
         if source.open:
@@ -91,13 +92,27 @@ def draws(run: Run, call_: Call, fields: Mapping[str, Any], params: Sequence[str
         stream = draw["stream"]
         found.append(stream)
         if stream != "own":
-            processes = False
-            if "n_jobs" in source.kwargs:
-                jobs = source.kwargs["n_jobs"]
-                processes = isinstance(jobs, Const) and jobs.value not in (None, 1) and bool(draw.get("processes"))
-            run.emit(Draw, call_.node, stream=stream, what=draw.get("what") or what, purpose=purpose or draw.get("purpose", "other"),
+            processes = pool or bool(draw.get("processes")) and in_processes(source, params)
+            run.emit(Draw, call_.node, stream=stream, what=draw.get("what") or what, purpose=_purpose(run, purpose or draw.get("purpose", "other")),
                      processes=processes, subject=subject)  # fmt: skip
     return found
+
+
+def in_processes(call_: Call, params: Sequence[str]) -> bool:
+    """Whether the call hands its work to a pool of processes (`n_jobs` other than 1)."""
+    jobs = call_.get("n_jobs", params)
+    return isinstance(jobs, Const) and jobs.value not in (None, 1)
+
+
+def _purpose(run: Run, purpose: str) -> str:
+    """What numbers are drawn for: in `__getitem__` of a data set that a loader reads, noise is augmentation."""
+    return "augment" if run.drawing_item and purpose in ("noise", "other") else purpose
+
+
+def _note_seed(value: Value | None) -> None:
+    """A loop whose variable is used as a seed goes over seeds."""
+    if isinstance(value, Array) and isinstance(value.loop, Loop) and value.loop.kind is LoopKind.OTHER:
+        value.loop.kind = LoopKind.SEED
 
 
 def _holds(draw: Mapping[str, Any], call_: Call, fields: Mapping[str, Any], params: Sequence[str]) -> bool:
@@ -159,8 +174,7 @@ def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
     if last[:1].isupper() and (catalog.catalogued(top) or "Loss" in last or "Model" in last or "Net" in last):
         return _unknown_object(run, path, call_)
     result = arrays.absorb(run, call_, last)
-    _score_of_unknown(run, last, call_, result)
-    return result
+    return _score_of_unknown(run, last, call_, result)
 
 
 def _unknown_object(run: Run, path: str, call_: Call) -> Value:
@@ -187,12 +201,15 @@ def arrays_with_rows(call_: Call) -> list[Array]:
     return [array for value in call_.everything() for array in arrays_in(value) if array.has_rows]
 
 
-def _score_of_unknown(run: Run, name: str, call_: Call, result: Value) -> None:
+def _score_of_unknown(run: Run, name: str, call_: Call, result: Value) -> Value:
     """A function that gets a prediction and data may be a metric: say that some figure is computed, so that none is missed."""
     predicted = [a for v in call_.everything() for a in arrays_in(v) if a.prediction is not None]
     truth = [a for v in call_.everything() for a in arrays_in(v) if a.prediction is None and a.has_rows]
     if predicted and truth and not run.inside_forward:
-        arrays.emit_score(run, call_.node, name, "unknown", predicted[0], truth[0])
+        number = arrays.emit_score(run, call_.node, name, "unknown", predicted[0], truth[0])
+        if isinstance(result, Array):
+            return result.but(scores=result.scores | {number}, rows=predicted[0].rows, name=predicted[0].name)
+    return result
 
 
 def _path_call(call_: Call) -> Value:
@@ -215,11 +232,10 @@ def unknown_call(run: Run, callee: Value, name: str, call_: Call) -> Value:
     if isinstance(callee, Array) and callee.kind in ("param", "unknown") and networks.looks_like_module(callee.name or name):
         module = networks.as_module(run, callee, call_.node)
         return networks.apply_module(run, module, call_)
-    if isinstance(callee, Array) and callee.kind in ("param", "unknown") and networks.looks_like_loss(callee.name or name):
+    if isinstance(callee, Array) and callee.kind in ("param", "unknown", "config") and networks.looks_like_loss(callee.name or name):
         return networks.apply_loss(run, None, call_, callee.name or name)
     result = arrays.absorb(run, call_, name)
-    _score_of_unknown(run, name or "metric", call_, result)
-    return result
+    return _score_of_unknown(run, name or "metric", call_, result)
 
 
 # -- attributes of library names -------------------------------------------------------------------------------------
@@ -322,8 +338,7 @@ def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
         return _listing(run, "glob", call_)
     if objects_in_call(call_) or arrays_with_rows(call_):
         result = arrays.absorb(run, call_, name)
-        _score_of_unknown(run, name, call_, result)
-        return result
+        return _score_of_unknown(run, name, call_, result)
     known = catalog.lookup(f"{obj.subject.api}.{name}")
     if known is not None:
         handler = handler_of(known)
@@ -449,7 +464,8 @@ def _generator(run: Run, entry: Entry, call_: Call) -> Value:
     if entry.get("kind") == "torch":
         seeded = True  # its default seed is fixed
     frame = run.frames[-1]
-    place = frame.func.name if frame.func is not None else "module"
+    name = frame.func.name if frame.func is not None else ""
+    place = "module" if frame.func is None else name if name in ("__init__", "__getitem__") else "function"
     subject = make_subject(run, entry, call_)
     run.emit(Generator, call_.node, subject=subject, seeded=seeded, constant=isinstance(value, Const) and seeded, place=place)
     obj = Obj(subject, None, entry)
@@ -469,6 +485,7 @@ def _generator_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
     if not obj.cells.get("#seeded"):
         run.emit(Draw, call_.node, stream="own", what=f"{obj.subject.label}().{name}", purpose="other", subject=obj.subject)
     entry = catalog.lookup(path if name != "integers" else "numpy.random.randint")
+    run.orders[run.site(call_.node)] = ("own", bool(obj.cells.get("#seeded")))
     if entry is not None and entry.is_a("array"):
         fields = {k: v for k, v in entry.fields.items() if k != "draws"}
         return _apply(run, Entry(entry.path, entry.role, fields), call_)
@@ -480,7 +497,7 @@ def _generator_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
 def _draw(run: Run, entry: Entry, call_: Call) -> Value:
     emitted = draws(run, call_, entry.fields, entry.params, _call_name(entry), at="call", purpose=None)
     if not entry.get("draws") and entry.get("stream") not in (None, "own"):
-        run.emit(Draw, call_.node, stream=entry.get("stream"), what=_call_name(entry), purpose="noise")
+        run.emit(Draw, call_.node, stream=entry.get("stream"), what=_call_name(entry), purpose=_purpose(run, "noise"))
     merged = blend(run, [v for v in call_.everything() if isinstance(v, Array) and v.has_rows])
     if merged.has_rows:
         return merged.but(noise="draw")
@@ -856,7 +873,7 @@ def _extreme(run: Run, name: str, call_: Call) -> Value:
 
     merged = blend(run, call_.everything())
     if merged.scores:
-        return choose(run, call_.node, merged, name)
+        return choose(run, call_.node, merged, name, key="key" in call_.kwargs)
     first = call_.at(0)
     if name == "sorted":
         if isinstance(first, Array):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mllint_bio.events import Data, Loop, LoopKind, Save, Score, Select, Step, Weights
+from mllint_bio.events import Data, Loop, LoopKind, Save, Score, Select, Split, Step, Weights
 from mllint_bio.predict import ir
 from mllint_bio.predict.library.arrays import condensed, scores_of
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value
@@ -145,7 +145,7 @@ def loop_done(run: Run, loop: Loop) -> None:
 
 _WHAT = {
     LoopKind.EPOCH: "epoch", LoopKind.CANDIDATE: "hyperparameter", LoopKind.MODEL: "model", LoopKind.SEED: "seed", LoopKind.FOLD: "fold",
-    LoopKind.OTHER: "epoch", LoopKind.BATCH: "batch",
+    LoopKind.BATCH: "batch",
 }  # fmt: skip
 
 
@@ -154,11 +154,18 @@ def what_is_chosen(run: Run, scores: frozenset[int]) -> str:
     for loop in reversed(run.loops):
         if loop.kind in (LoopKind.BATCH, LoopKind.GROUP, LoopKind.FILE):
             continue
-        if loop.kind is LoopKind.OTHER:
-            steps = any(isinstance(e, Step) and any(one is loop for one in e.loops) for e in run.events[-400:])
-            return "epoch" if steps else "hyperparameter"
-        return _WHAT[loop.kind]
+        return _chosen_in(run, loop)
     return ""
+
+
+def _chosen_in(run: Run, loop: Loop) -> str:
+    """What a choice between the scores of the rounds of a loop chooses."""
+    inside = [e for e in run.events[-400:] if any(one is loop for one in e.loops)]
+    if loop.kind is LoopKind.OTHER:
+        return "epoch" if any(isinstance(e, Step) for e in inside) else "hyperparameter"
+    if loop.kind is LoopKind.SEED and any(isinstance(e, Split) and e.how in ("call", "random", "sample") for e in inside):
+        return "split"  # every seed has its own test rows
+    return _WHAT[loop.kind]
 
 
 def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | None:
@@ -283,16 +290,16 @@ def _text_of_test(node: ir.Expr) -> list[str]:
     return found
 
 
-def choose(run: Run, node: ir.Node, value: Array, how: str) -> Value:
-    """max, min, argmax or sorting over figures: the best of them is taken."""
+def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False) -> Value:
+    """max, min, argmax or sorting over figures: the best of them is taken. `key`: what the figures belong to is taken."""
     thresholds = [
         n
         for n in value.scores
         if isinstance(e := run.events[n], Score) and e.metric in ("roc_curve", "precision_recall_curve", "det_curve")
     ]
-    kinds = [
-        loop.kind
-        for n in value.scores
+    repeated = [
+        loop
+        for n in sorted(value.scores)
         for loop in run.events[n].loops
         if loop.kind not in (LoopKind.BATCH, LoopKind.GROUP, LoopKind.FILE)
     ]
@@ -304,13 +311,16 @@ def choose(run: Run, node: ir.Node, value: Array, how: str) -> Value:
         what = "epoch"
     else:
         what = (
-            _WHAT.get(kinds[-1], "") if kinds else what_is_chosen(run, value.scores) or ("model" if len(value.scores) > 1 else "")
+            _chosen_in(run, repeated[-1])
+            if repeated
+            else what_is_chosen(run, value.scores) or ("model" if len(value.scores) > 1 else "")
         )
     if not what or what == "batch":
         return value
     number = run.emit(
         Select, node, what=what, how=how, scores=value.scores, data=scored_data(run, value.scores), metric=_metric(run, value.scores),
-        direction="up" if "max" in how else "down" if "min" in how else "", keeps=frozenset({"score"}),
+        direction="up" if "max" in how else "down" if "min" in how else "",
+        keeps=frozenset({"model" if what == "model" and (key or how.startswith("arg")) else "score"}),
     )  # fmt: skip
     return condensed(value.but(kind="figure", owner=("chosen", number)), how)
 

@@ -70,6 +70,9 @@ def build(run: Run, entry: Entry, call: Call) -> Value:
             subject.parts.append(option.subject)
             obj.cells["#inner"] = option
     subject.facts["task"] = entry.get("task") or _task_of(obj)
+    for trait in ("tunes_itself", "parameter_free"):
+        if entry.get(trait):
+            subject.facts[trait] = True
     return obj
 
 
@@ -207,10 +210,10 @@ def _fit(run: Run, obj: Obj, name: str, call: Call) -> Value:
     data = fit_data(call)
     target = data_of(call.get("y", ("X", "y")) or call.get("Y", ()) or UNKNOWN)
     if obj.is_a("composer", "estimator.pipeline"):
-        data = _fit_steps(run, obj, data, target, call)
+        shaped = _fit_steps(run, obj, data, target, call)
         if not obj.is_a("estimator.pipeline"):
-            run.write(obj, "#fit-data", data)
-            return data if name == "fit_transform" else obj
+            run.write(obj, "#fit-data", shaped)
+            return shaped if name == "fit_transform" else obj
     result = fit_one(run, obj, data, target, call, name)
     if name == "fit_transform":
         return _transformed(run, obj, data, call, name)
@@ -325,6 +328,19 @@ def _searched(obj: Obj, parameter: str) -> bool:
     return any(isinstance(key, str) and key.rsplit("__", 1)[-1] == parameter for grid in grids for key in grid.items)
 
 
+def _drawn(run: Run, obj: Obj, call: Call, pool: bool = False) -> list[str]:
+    """Emit what the fit draws, by the object or, in a pipeline, by its last step; the streams."""
+    children = steps(obj)
+    if obj.is_a("estimator.pipeline") and children:
+        return _drawn(run, children[-1], call, pool)
+    construct = obj.cells.get("#call")
+    if obj.entry is None or construct is None:
+        return []
+    given = _with_later(construct, obj.subject)
+    return calls.draws(run, call, obj.entry.fields, obj.entry.params, obj.subject.label, at="fit", purpose=None, given=given,
+                       subject=obj.subject, pool=pool)  # fmt: skip
+
+
 def _with_later(construct: Call, subject: Subject) -> Call:
     """Constructor arguments as changed by set_params."""
     from mllint_bio.predict.interpreter import Call as CallType
@@ -416,9 +432,12 @@ def _transformed(run: Run, obj: Obj, data: Array, call: Call, name: str) -> Valu
     if name == "inverse_transform":
         return data.but(linear=None, mask=None)
     learned = data.learned | _learned_of(obj)
-    kind = "columns" if False else "array"
+    fitted = obj.cells.get("#fit-data")
+    if obj.is_a("estimator") and isinstance(number, int) and isinstance(fitted, Array):  # discriminant axes, latent variables
+        cluster = obj.subject.facts.get("task") == "cluster"
+        learned |= {Learned(number, "cluster" if cluster else "supervised", fitted.rows, not cluster)}
     return data.but(
-        kind=kind, learned=learned, linear=None, mask=None, column=data.column if obj.is_a("fitted-transform.label") else ""
+        kind="array", learned=learned, linear=None, mask=None, column=data.column if obj.is_a("fitted-transform.label") else ""
     )
 
 
@@ -575,8 +594,8 @@ def _seeding(run: Run, entry: Entry, call: Call, at: str, given: Call | None = N
         return False, streams[0]
     parameter = next((d.get("seed") for d in draws if d.get("seed")), None)
     value = source.get(parameter, entry.params) if parameter else None
-    if value is None:
-        return (None if source.open else True), ""
+    if value is None or (isinstance(value, Const) and value.value is None):
+        return None, ""  # nothing random, or a seed from outside
     return True, ""
 
 
@@ -704,20 +723,7 @@ def cross_validate(run: Run, entry: Entry, call: Call) -> Value:
         fold = data.but(rows=train)
         if option.is_a("composer", "estimator.pipeline"):
             _fit_steps(run, option, fold, target, call)
-        construct = option.cells.get("#call")
-        drawn: list[str] = []
-        if option.entry is not None and construct is not None:
-            drawn = calls.draws(
-                run,
-                call,
-                option.entry.fields,
-                option.entry.params,
-                subject.label,
-                at="fit",
-                purpose=None,
-                given=construct,
-                subject=subject,
-            )
+        drawn = _drawn(run, option, call, calls.in_processes(call, entry.params))
         run.emit(Fit, call.node, subject=subject, role=subject.role, data=fold.view(), target=target.view(), method=_api(entry),
                  stochastic=f"draws from the {drawn[0]} generator" if drawn else "")  # fmt: skip
         inputs = data.learned | _learned_of(option)

@@ -46,7 +46,7 @@ from mllint_bio.predict.values import (
     options,
     role_of_name,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Rows, union
+from mllint_bio.rows import UNKNOWN_ROWS, Part, Rows, Slice, union
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Call, Run
@@ -506,19 +506,6 @@ def loader(run: Run, entry: Entry, call: Call) -> Value:
         if isinstance(index, Array) and index.kind in ("index", "array", "unknown") and data.has_rows:
             moved = index.rows.moved(index.base, data.rows) if index.base.known else UNKNOWN_ROWS
             data = data.but(rows=moved if moved.known else data.rows.some((repr(index.rows), index.name)))
-        if chosen.entry is not None:
-            sample_call = chosen.cells.get("#call")
-            calls.draws(
-                run,
-                call,
-                chosen.entry.fields,
-                chosen.entry.params,
-                subject.label,
-                at="iterate",
-                purpose=None,
-                given=sample_call,
-                subject=subject,
-            )
     shuffle = _literal_bool(run, entry, call, "shuffle")
     generators = tuple(o.subject for o in objects_in(call.kwargs.get("generator")) if o.is_a("generator"))
     inner = next((o for o in options(source) if isinstance(o, Obj)), None)
@@ -530,10 +517,9 @@ def loader(run: Run, entry: Entry, call: Call) -> Value:
         workers=workers if isinstance(workers, int) else None, sampler=kind, generators=() if reseeded else held,
     )  # fmt: skip
     subject.facts["generator"] = bool(generators)
-    calls.draws(
-        run, call, entry.fields, entry.params, subject.label + "(shuffle=True)", at="iterate", purpose=None, subject=subject
-    )
     subject.facts["shuffle"] = shuffle
+    obj.cells["#call"] = call
+    obj.cells["#sampler"] = chosen
     obj.cells["#dataset"] = source
     obj.cells["#data"] = data.but(
         kind="loader", loader=subject, order=None, ordered="shuffled" if shuffle else data.ordered, linear=None, mask=None
@@ -594,7 +580,8 @@ def dataset_data(obj: Obj, run: Run | None = None, call: Call | None = None) -> 
         if a.has_rows and a.kind not in ("text", "config", "scalar", "stat")
     ]
     index = next((a for a in found if a.kind == "index"), None)
-    base = next((a for a in found if a.kind != "index"), None) or (fields[0] if fields else None)
+    samples = sorted((a for a in found if a.kind != "index"), key=lambda a: not _was_divided(a))  # the table that was split, not a look-up table
+    base = samples[0] if samples else fields[0] if fields else None
     if base is not None and index is not None and run is not None:
         moved = index.rows.moved(index.base, base.rows)
         base = base.but(rows=moved if moved.known else base.rows.some((repr(index.rows), index.name)))
@@ -614,6 +601,11 @@ def dataset_data(obj: Obj, run: Run | None = None, call: Call | None = None) -> 
     return data
 
 
+def _was_divided(array: Array) -> bool:
+    """Whether the rows are a part of a split, a fold or a slice, or are called train or test."""
+    return bool(role_of_name(array.name)) or any(isinstance(step_, (Part, Slice)) for step_ in array.rows.steps())
+
+
 def iterate_object(run: Run, obj: Obj, node: ir.Node) -> Value:
     """One round of a loop over a loader, a data set, a container of layers, or an iterable project object."""
     if obj.is_a("layer", "module"):
@@ -621,6 +613,7 @@ def iterate_object(run: Run, obj: Obj, node: ir.Node) -> Value:
         return children.element() if isinstance(children, Seq) else UNKNOWN
     data = data_of(obj)
     if obj.is_a("loader"):
+        _draw_order(run, obj, node)
         inner = obj.cells.get("#dataset")
         for option in options(inner) if inner is not None else ():
             if isinstance(option, Obj) and option.klass is not None:
@@ -645,6 +638,18 @@ def _expression(node: ir.Node) -> ir.Expr:
     return node  # type: ignore[return-value]
 
 
+def _draw_order(run: Run, obj: Obj, node: ir.Node) -> None:
+    """The random order that a loader and its sampler draw when they are iterated."""
+    call = arrays._call(_expression(node), [])
+    sampler_ = obj.cells.get("#sampler")
+    for one, what in ((obj, f"{obj.subject.label}(shuffle=True)"), (sampler_, obj.subject.label)):
+        given = one.cells.get("#call") if isinstance(one, Obj) else None
+        if isinstance(one, Obj) and one.entry is not None and given is not None:
+            calls.draws(
+                run, call, one.entry.fields, one.entry.params, what, at="iterate", purpose=None, given=given, subject=obj.subject
+            )
+
+
 def _draw_item(run: Run, obj: Obj, node: ir.Node) -> None:
     """Execute `__getitem__` once, for the random numbers that it draws."""
     if obj.cells.get("#drawn"):
@@ -656,10 +661,12 @@ def _draw_item(run: Run, obj: Obj, node: ir.Node) -> None:
     member = run.force(found[1], found[0].members, "__getitem__")
     if isinstance(member, Func):
         run.inside_forward += 1
+        run.drawing_item += 1
         try:
             run.inline(member, arrays._call(_expression(node), [Array(kind="scalar", name="index")]), obj)
         finally:
             run.inside_forward -= 1
+            run.drawing_item -= 1
 
 
 def early_stop(run: Run, entry: Entry, call: Call) -> Value:

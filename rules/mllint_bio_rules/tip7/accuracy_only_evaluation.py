@@ -85,7 +85,7 @@ class AccuracyOnlyEvaluation(Rule):
     def _imbalance(trace: Trace) -> Iterator[Event]:
         for event in trace.events:
             if isinstance(event, Resample):
-                found = event.lineage in ("copy", "synthetic", "drop")
+                found = event.balances and event.lineage in ("copy", "synthetic", "drop")
             elif isinstance(event, Loader):
                 found = event.sampler.endswith("WeightedRandomSampler")
             else:
