@@ -166,11 +166,26 @@ class Trace:
         """Whether a seed call covers this global stream."""
         return stream in self.seeded_streams or "any" in self.seeded_streams
 
+    def reached(self, draw: Draw) -> bool:
+        """Whether a seed of the drawn stream was set before the draw; a helper out of reach counts wherever it stands."""
+        first = self._first_seeds.get(draw.stream)
+        return "any" in self._first_seeds or (first is not None and first < draw.id)
+
+    @cached_property
+    def _first_seeds(self) -> dict[str, int]:
+        """Stream -> id of the first call that seeds it."""
+        found: dict[str, int] = {}
+        for seed in self.of(Seed):
+            if not seed.unseeds:
+                for stream in seed.streams:
+                    found.setdefault(stream, seed.id)
+        return found
+
     def unseeded_draws(self) -> dict[str, list[Draw]]:
         """Draws that no seed reaches, by stream, in order."""
         found: dict[str, list[Draw]] = {}
         for draw in self.of(Draw):
-            if not self.seeded(draw.stream):
+            if not self.reached(draw):
                 found.setdefault(draw.stream, []).append(draw)
         return found
 
@@ -178,6 +193,8 @@ class Trace:
 
     def anchor(self, event: Event) -> Site:
         """Where to put a finding about the whole entry point: the event, or the call in the entry file that leads to it."""
+        if isinstance(event, Draw) and event.purpose == "estimator" and event.subject is not None and event.subject.at.path == self.path:
+            return event.subject.at  # the constructor is where the seed belongs
         if event.at.path == self.path:
             return event.at
         return next((site for site in reversed(event.calls) if site.path == self.path), event.at)

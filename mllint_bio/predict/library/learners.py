@@ -264,20 +264,7 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
     entry, subject = obj.entry, obj.subject
     if subject.is_a("stateless-transform"):
         return obj
-    construct = obj.cells.get("#call")
-    streams: list[str] = _draws_inside(run, obj, call)
-    if entry is not None and construct is not None:
-        streams += calls.draws(
-            run,
-            call,
-            entry.fields,
-            entry.params,
-            subject.label,
-            at="fit",
-            purpose=None,
-            given=_with_later(construct, subject),
-            subject=subject,
-        )
+    streams = _drawn(run, obj, call)
     uses_target = bool(entry and entry.get("uses_target")) or subject.role in (
         "feature-selector.supervised",
         "fitted-transform.supervised",
@@ -309,18 +296,6 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
     return obj
 
 
-def _draws_inside(run: Run, obj: Obj, call: Call) -> list[str]:
-    """Draws of the estimator that a search, a meta-estimator or a calibrator fits on its behalf."""
-    inner = obj.cells.get("#inner")
-    found: list[str] = []
-    for one in (inner, *(steps(inner) if isinstance(inner, Obj) else ())):
-        construct = one.cells.get("#call") if isinstance(one, Obj) else None
-        if isinstance(one, Obj) and one.entry is not None and construct is not None and not _searched(obj, "random_state"):
-            given = _with_later(construct, one.subject)
-            found += calls.draws(run, call, one.entry.fields, one.entry.params, one.subject.label, at="fit", purpose=None, given=given, subject=one.subject)
-    return found
-
-
 def _searched(obj: Obj, parameter: str) -> bool:
     """Whether a search sets this parameter itself (`param_grid={"clf__random_state": [0]}`)."""
     construct = obj.cells.get("#call")
@@ -329,16 +304,25 @@ def _searched(obj: Obj, parameter: str) -> bool:
 
 
 def _drawn(run: Run, obj: Obj, call: Call, pool: bool = False) -> list[str]:
-    """Emit what the fit draws, by the object or, in a pipeline, by its last step; the streams."""
+    """Emit what a fit draws, and return the streams.
+
+    A pipeline draws by its last step (the others draw as they are fitted), a search or meta-estimator by what it wraps. `pool`:
+    processes do the fitting.
+    """
     children = steps(obj)
     if obj.is_a("estimator.pipeline") and children:
         return _drawn(run, children[-1], call, pool)
     construct = obj.cells.get("#call")
     if obj.entry is None or construct is None:
         return []
-    given = _with_later(construct, obj.subject)
-    return calls.draws(run, call, obj.entry.fields, obj.entry.params, obj.subject.label, at="fit", purpose=None, given=given,
-                       subject=obj.subject, pool=pool)  # fmt: skip
+    found = calls.draws(run, call, obj.entry.fields, obj.entry.params, obj.subject.label, at="fit", purpose=None,
+                        given=_with_later(construct, obj.subject), subject=obj.subject, pool=pool)  # fmt: skip
+    inner = obj.cells.get("#inner")
+    if isinstance(inner, Obj) and not _searched(obj, "random_state"):
+        pool = pool or obj.is_a("tuner") and calls.in_processes(construct, obj.entry.params)
+        for one in steps(inner) or (inner,):
+            found += _drawn(run, one, call, pool)
+    return found
 
 
 def _with_later(construct: Call, subject: Subject) -> Call:
