@@ -1246,7 +1246,7 @@ class Run:
 
     def source(self, node: ir.Node, label: str = "", part: Any = None, size: int | None = None) -> Rows:
         """Rows of a new load event at this place; `part` tells apart several results of one place."""
-        return source((self.site(node), part), label, size)
+        return source((self.site(node), self.calls, part), label, size)
 
     def source_of(self, node: ir.Node, label: str, key: str | None, size: int | None = None) -> Rows:
         """Rows of a load: the same file read twice gives the same rows, anything else is a source of its own."""

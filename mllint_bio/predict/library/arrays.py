@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
@@ -26,7 +28,7 @@ from mllint_bio.predict.values import (
     options,
     role_of_name,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Rows, Selection, union
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Derived, Equals, Rows, Selection, union
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Call, Run
@@ -767,6 +769,14 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class ByIdentifier:
+    """Key of a mask: the rows of `table` whose identifier is among those of `rows`, a part of its distinct identifiers."""
+
+    rows: Rows
+    table: Rows
+
+
 def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: bool) -> Value:
     if index.scores and not index.has_rows:
         return value.but(scores=value.scores | index.scores)
@@ -783,7 +793,11 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
         if not value.has_rows:
             return value.but(learned=learned)
         if index.mask is not None:
-            return value.but(rows=value.rows.select(_mask_key(index.mask[0]), index.mask[1]), learned=learned)
+            key, positive = index.mask
+            inside = key.rows.moved(key.table, value.rows) if isinstance(key, ByIdentifier) else UNKNOWN_ROWS
+            if inside.known:
+                return value.but(rows=inside if positive else value.rows.without(inside), learned=learned, group="")
+            return value.but(rows=value.rows.select(key, positive), learned=learned)
         return value.but(rows=value.rows.some(run.site(node)), learned=learned)
     if index.kind == "columns" or any(fact.kind.startswith("selector") for fact in index.learned):
         return value.but(learned=value.learned | index.learned)
@@ -798,10 +812,6 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
 
 def _key_of(index: Array) -> Any:
     return (index.rows, index.name) if index.name else None
-
-
-def _mask_key(key: Any) -> Any:
-    return key
 
 
 def _by_index(run: Run, value: Array, index: Array, node: ir.Node) -> Value:
@@ -1236,6 +1246,11 @@ class Operation:
         seeded = self.argument("random_state") is not None
         parts = (value.rows.part(site, 0, 2, random=True), value.rows.part(site, 1, 2, random=True))
         if value.kind in ("table", "array", "index") and (self.argument("frac") is not None or value.kind == "index"):
+            again = any(known[2].rows == value.rows and rows != parts[0] for rows, known in self.run.samples.items())
+            if again:  # nothing was dropped between: two samples are meant as two parts
+                self.run.emit(
+                    Split, self.call.node, data=value.view(), parts=parts, how="sample", api=self.name, shuffles=True, seeded=seeded, stream="numpy"
+                )
             self.run.samples[parts[0]] = (self.call.node, site, value, parts, seeded, self.name)
         return value.but(rows=parts[0], ordered="shuffled")
 
@@ -1400,6 +1415,8 @@ class Operation:
     def isin(self, value: Array, other: Value | None) -> Value:
         array = as_array(other) if other is not None else None
         if array is not None and array.has_rows:
+            if array.kind == "unique" and value.has_rows and array.rows.subset(value.rows) and array.rows != value.rows:
+                return value.but(kind="mask", mask=(ByIdentifier(array.rows, value.rows), True), group="", owner="by-id")
             if array.kind in ("index", "set") and value.kind == "index":
                 return Array(kind="mask", rows=value.rows, mask=(("in", array.rows), True), base=array.rows)
             return value.but(kind="mask", mask=(("in", repr(array.rows), array.column or array.name), True), group="" if array.kind == "unique" else value.group,
@@ -1553,16 +1570,26 @@ def side_by_side(run: Run, parts: Sequence[Array]) -> Array:
     return blend(run, members).but(rows=rows, kind="array", linear=None, mask=None)
 
 
+# Columns that name what samples are taken from, as against their class, sex, treatment group or gene.
+_ENTITY = re.compile(
+    r"patient|subject|donor|participant|individual|person|animal|mouse|mice|slide|record|specimen|biopsy|sample|family|cell_?line|"
+    r"clone|protein|molecule|compound|scaffold|sequence|(^|_)[a-z]{0,4}ids?($|_)|ID$",
+    re.I,
+)
+
+
 def note_repetition(run: Run, rows: Rows, entity: str) -> None:
     """Remember that the table has several rows per entity."""
     steps = rows.steps()
-    if steps:
+    if steps and _ENTITY.search(entity):
         run.repeated.setdefault(steps[0], entity)
 
 
 def repetition_of(run: Run, rows: Rows) -> str:
-    """The entity of which the table has several rows, if the code proves one."""
+    """The entity of which the table has several rows, if the code proves one; grouping by it leaves one row each."""
     steps = rows.steps()
+    if any(isinstance(step, Derived) and step.how == "aggregate" for step in steps):
+        return ""
     return run.repeated.get(steps[0], "") if steps else ""
 
 

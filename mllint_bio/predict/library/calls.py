@@ -636,7 +636,7 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     if as_arrays:
         return Seq("tuple", [data.but(kind="array", column="features"), data.but(kind="array", column="target")])
     if yields == "object":
-        return data.but(kind="unknown")
+        return run.saved.get(str(text)) or data.but(kind="unknown", owner="restored")
     if yields in ("dataset", "loader"):
         return data
     if yields == "bunch":
@@ -689,6 +689,9 @@ def _sink(run: Run, entry: Entry, call_: Call) -> Value:
         objs = objects_in_call(call_)
         if objs:
             run.emit(Save, call_.node, what="model")
+            place = call_.get(entry.get("location") or "", entry.params) or call_.at(1)
+            if len(objs) == 1 and _text(place):
+                run.saved[_text(place)] = objs[0]
         elif saved:
             run.emit(
                 Save,
@@ -753,8 +756,17 @@ def _weights(run: Run, entry: Entry, call_: Call) -> Value:
             run.emit(Save, call_.node, what="data", data=value.view())
         else:
             run.emit(Weights, call_.node, subject=subject, action="save", name=_text(place), improving=run.improving)
+            if isinstance(value, Obj) and _text(place):
+                run.saved[_text(place)] = value
         return NONE
     if kind == "load":
+        whole = run.saved.get(_text(value))
+        if whole is None and entry.get("returns") == "copy" and entry.get("style") == "keras":
+            described = catalog.lookup("keras.Model")
+            whole = Obj(Subject(api="keras.Model", role="estimator.deep", at=run.site(call_.node)), None, described)
+        if whole is not None:
+            run.emit(Weights, call_.node, subject=whole.subject, action="load", name=_text(value))
+            return whole
         return Array(kind="weights", rows=run.source(call_.node, _text(value)), owner=("file", _text(value)), name="loaded")
     return value
 

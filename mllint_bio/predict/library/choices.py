@@ -395,8 +395,8 @@ def pairing(run: Run, node: ir.Assign) -> None:
         known[role] = (target.name, base, run.site(value))
         if len(known) == 2:
             train, test = known["train"], known["test"]
-            same = (
-                run.eval(ir_name(train[1], node)) is run.eval(ir_name(test[1], node)) if "." not in train[1] + test[1] else False
+            same = "." not in train[1] + test[1] and _same_table(
+                run.eval(ir_name(train[1], node)), run.eval(ir_name(test[1], node))
             )
             controls = sum(1 for k, pair in run.pairs.items() if k != key and len(pair) == 2 and pair["train"][1] == pair["test"][1])
             if train[1] != test[1] and not same and controls:
@@ -409,6 +409,13 @@ def pairing(run: Run, node: ir.Assign) -> None:
                     test_base=test[1],
                     controls=controls,
                 )
+
+
+def _same_table(a: Value, b: Value) -> bool:
+    """Whether two names stand for one table, or copies of it."""
+    if isinstance(a, Array) and isinstance(b, Array) and a.rows.known:
+        return (a.rows, a.learned, a.column) == (b.rows, b.learned, b.column)
+    return a is b
 
 
 def ir_name(name: str, node: ir.Node) -> ir.Name:

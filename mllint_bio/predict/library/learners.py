@@ -494,13 +494,14 @@ def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | 
         "partial_fit",
         "fit_resample",
     )
-    if not learner and not (name in ("transform", "score") and id(value) in run.materialised):
+    restored = value.owner == "restored" and name in ("transform", "inverse_transform", "score") and bool(call.args)
+    if not learner and not restored and not (name in ("transform", "score") and id(value) in run.materialised):
         return None
     known = run.materialised.get(id(value))
     if known is None:
         lower = (value.name or "").lower()
         role = "fitted-transform.scale" if "scal" in lower else "imputer" if "imput" in lower else "estimator.unknown"
-        if name in ("fit_transform", "transform") and role == "estimator.unknown":
+        if name in ("fit_transform", "transform", "inverse_transform") and role == "estimator.unknown":
             role = "fitted-transform.unknown"
         subject = Subject(
             api=value.name or "estimator", role=role, at=run.site(call.node), name=value.name, unknown_arguments=True
@@ -594,6 +595,8 @@ def _split_inputs(run: Run, entry: Entry, call: Call) -> Value:
     first = next((d for d in data if d.has_rows), data[0] if data else UNKNOWN)
     base = first.rows if first.has_rows else run.source(call.node, first.name)
     group = next((d.group for d in data if d.group), "") or arrays.repetition_of(run, first.rows)
+    if first.kind == "unique":  # the entities themselves are divided
+        group = ""
     shuffles = _flag(call, entry, "shuffle")
     stratified = call.get(entry.get("stratified") or "stratify", entry.params)
     ordered = next((d.ordered for d in data if d.ordered), "")

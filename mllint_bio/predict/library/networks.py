@@ -992,6 +992,8 @@ def _keras_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     if name in ("predict", "predict_generator", "predict_on_batch", "predict_proba", "predict_classes"):
         return _keras_predict(run, obj, name, call)
     if name in ("save_weights", "save"):
+        if name == "save" and calls._text(call.at(0)):
+            run.saved[calls._text(call.at(0))] = obj
         run.emit(Weights, call.node, subject=subject, action="save", name=calls._text(call.at(0)), improving=run.improving)
         return NONE
     if name in ("load_weights", "set_weights"):
@@ -1140,6 +1142,9 @@ def _callbacks(run: Run, obj: Obj, call: Call, validation: Array, scores: frozen
             if not given:
                 continue
             restored = None
+            file = str(callback.subject.given.get("filepath", ""))
+            if file:
+                run.saved[file] = obj
         monitor = str(callback.subject.given.get(entry.get("monitor") or "monitor", "val_loss"))
         if not monitor.startswith("val"):
             continue

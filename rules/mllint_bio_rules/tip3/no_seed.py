@@ -8,7 +8,7 @@ from mllint_bio.events import Seed, Split
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
-from mllint_bio_rules.tip3.streams import DECISIVE, consumers, importance, seed_calls, unseeded
+from mllint_bio_rules.tip3.streams import DECISIVE, consumers, importance, kept, seed_calls, unseeded
 
 
 class NoSeed(Rule):
@@ -19,7 +19,8 @@ class NoSeed(Rule):
     PyTorch, TensorFlow), and seeds none of them, in whatever module of the project. Calls that are no seed do not
     count: `np.random.seed()` without a value, `torch.seed()`, the clock or the process id. There is one finding per
     program; it lists who draws from which generator. A seed helper whose code is out of reach counts as a seed, and
-    so do frameworks that seed by default (`TrainingArguments`, `seed_everything`).
+    so do frameworks that seed by default (`TrainingArguments`, `seed_everything`). A program that only splits, and
+    writes the parts to disk, is not reported: the split is drawn once and kept.
 
     ## Why it is bad
     Initial weights, the order of the samples and the split differ on every run. Nobody can reproduce the reported
@@ -60,7 +61,9 @@ class NoSeed(Rule):
 
     def check(self, trace: Trace) -> Iterator[Finding]:
         """One finding per entry point, at the draw that matters most."""
-        if not trace.is_program or trace.seeded_streams or not (trace.trains or any(True for _ in trace.of(Split))):
+        if not trace.is_program or trace.seeded_streams:
+            return
+        if not trace.trains and all(kept(trace, split) for split in trace.of(Split)):  # a split that is drawn once and stored
             return
         streams = unseeded(trace)
         draws = sorted((draw for found in streams.values() for draw in found), key=importance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mllint_bio.events import Draw, Fit, Loader, Split, Step
+from mllint_bio.events import Draw, Fit, Loader, Save, Split, Step
 from mllint_bio.trace import Trace
 
 # Consumers whose numbers reach the result for sure; what `noise` and `other` are used for is not known.
@@ -39,6 +39,12 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
         if kept and stream in SEED_CALLS:
             found[stream] = sorted(kept, key=importance)
     return found
+
+
+def kept(trace: Trace, split: Split) -> bool:
+    """Whether some part of the split, or its indices, is written to disk, which fixes the split better than a seed."""
+    saves = [save for save in trace.of(Save) if save.what in ("data", "indices") and save.id > split.id]
+    return any(save.data.rows.subset(part) for save in saves for part in split.parts)
 
 
 def importance(draw: Draw) -> tuple[bool, bool, int]:

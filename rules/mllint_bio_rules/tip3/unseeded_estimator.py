@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Draw, Fit
+from mllint_bio.events import Draw, Event, Fit, Subject
 from mllint_bio.findings import Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -58,15 +58,24 @@ class UnseededEstimator(Rule):
         for draw in trace.of(Draw):
             streams.setdefault(id(draw.subject), set()).add(draw.stream)
         seen = set()
-        for fit in trace.of(Fit):
-            subject = fit.subject
+        for subject, reason, event in _random(trace):
             given = subject.unknown_arguments or subject.arguments & {"random_state", "seed", "random_seed"}
             numpy = "numpy" in streams.get(id(subject), {"numpy"})  # networks draw from the generator of their library
-            if not fit.stochastic or given or not numpy or subject.is_a("module", "trainer", "tuner") or subject.at in seen:
+            composite = subject.is_a("module", "trainer", "tuner", "estimator.pipeline")  # what they wrap draws for itself
+            if given or not numpy or composite or subject.at in seen:
                 continue
             seen.add(subject.at)
             yield self.finding(
                 subject.at,
-                f"`{subject.label}` is random here ({fit.stochastic}) and has no `random_state`.",
-                evidence=[("fitted here", fit)],
+                f"`{subject.label}` is random here ({reason}) and has no `random_state`.",
+                evidence=[("fitted here", event)],
             )
+
+
+def _random(trace: Trace) -> Iterator[tuple[Subject, str, Event]]:
+    """(object, why it is random, where) of fits, and of draws on behalf of resamplers and of estimators inside other objects."""
+    for event in trace.of(Fit, Draw):
+        if isinstance(event, Fit) and event.stochastic:
+            yield event.subject, event.stochastic, event
+        elif isinstance(event, Draw) and event.purpose == "estimator" and event.stream == "numpy" and event.subject is not None:
+            yield event.subject, "draws from the numpy generator", event

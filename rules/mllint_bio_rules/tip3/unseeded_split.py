@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Save, Split
+from mllint_bio.events import Split
 from mllint_bio.findings import Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
+from mllint_bio_rules.tip3.streams import kept
 
 
 class UnseededSplit(Rule):
@@ -58,7 +59,7 @@ class UnseededSplit(Rule):
         for split in trace.of(Split):
             if split.shuffles is not True or split.seeded is not False or not split.stream or trace.seeded(split.stream):
                 continue
-            if split.at in seen or _kept(trace, split):
+            if split.at in seen or kept(trace, split):
                 continue
             seen.add(split.at)
             held = "folds change" if split.how == "fold" else "held-out rows change"
@@ -74,9 +75,3 @@ class UnseededSplit(Rule):
 
 def _argument(stream: str) -> str:
     return "`generator=torch.Generator().manual_seed(SEED)`" if stream == "torch" else "a `random_state` (or `seed`)"
-
-
-def _kept(trace: Trace, split: Split) -> bool:
-    """Whether some part, or its indices, is written to disk, which fixes the split better than a seed."""
-    kept = [save for save in trace.of(Save) if save.what in ("data", "indices") and save.id > split.id]
-    return any(save.data.rows.subset(part) for save in kept for part in split.parts)
