@@ -80,7 +80,8 @@ class EvaluatedOnTrainingData(Rule):
             ):
                 continue
             progress = trace.loop(score, LoopKind.EPOCH) is not None
-            if progress and elsewhere:
+            meant_apart = score.data.named_role in ("validation", "test") and score.data.rows != score.fitted
+            if (progress and elsewhere) or meant_apart:  # the training rows overlap a held-out part: MLB715
                 continue
             told.add(id(subject))
             handed_on = not trace.resolved or any(subject in call.touches for call in trace.of(Unresolved))
