@@ -43,9 +43,12 @@ BATCH = 24  # files interpreted between two looks at the clock, and the least fo
 MARK = "mllint-bio:"  # what every suppression comment holds
 
 
-def open_project(root: Path) -> Project:
-    """The project below a root, to which `check_units` can be applied again and again; its modules are read when needed."""
-    project: Project = _predict().Project(root, lambda file: load(file, shown(file)))
+def open_project(root: Path, read: Callable[[Path], SourceUnit] | None = None) -> Project:
+    """The project below a root, to which `check_units` can be applied again and again; its modules are read when needed.
+
+    read: how a file is read (default: from disk, shown as users see it).
+    """
+    project: Project = _predict().Project(root, read or (lambda file: load(file, shown(file))))
     return project
 
 
