@@ -216,9 +216,9 @@ class Trace:
         return any(one is loop for one in event.loops)
 
     def subjects(self, *roles: str) -> list[Subject]:
-        """Objects of these roles that were fitted, in order of first fit."""
-        found = dict.fromkeys(f.subject for f in self.of(Fit) if not roles or f.subject.is_a(*roles))
-        return list(found)
+        """Objects of these roles that were fitted, by themselves or as a part of another, in order of first fit."""
+        fitted = (part for f in self.of(Fit) for part in f.subject.everything())
+        return list(dict.fromkeys(part for part in fitted if not roles or part.is_a(*roles)))
 
 
 def same_rows(a: Data, b: Data) -> Answer:

@@ -149,6 +149,7 @@ class Run:
         self.executed: dict[Path, dict[str, Value]] = {}
         self.main: Module | None = None
         self.repeated: dict[Any, str] = {}  # source of rows -> entity that has several of them
+        self.patience: dict[str, int] = {}  # counter -> Select whose scores it counts
         self.keras_models: dict[int, tuple[Value, Obj]] = {}
         self.materialised: dict[Any, tuple[Value, Obj]] = {}
         self.orders: dict[Any, tuple[str, bool | None]] = {}  # random order of rows -> stream that made it, and whether it had a seed
@@ -160,6 +161,7 @@ class Run:
         self.slices: dict[Any, tuple[Rows, Site]] = {}  # (table, order, boundary) -> the first part cut there
         self.sliced: set[Any] = set()  # keys of `slices` whose second part was seen
         self.pairs: dict[Any, dict[str, tuple[str, str, Site]]] = {}  # see `choices.pairing`
+        self.visits: dict[Any, int] = {}  # (loader, place of the pass) -> number of the pass
         self.backward: Array = UNKNOWN  # the loss of the last backward pass
         self.applied: dict[Subject, Obj] = {}  # networks known only from their use
         self._journal: list[dict[tuple[Heap, str], Any]] = []
@@ -194,6 +196,10 @@ class Run:
         """The loop at this node: the same object in every pass of the loops around it."""
         key = (self.site(node), self.calls, self.loops, variable)
         return self._loops.setdefault(key, Loop(self.site(node), kind, variable))
+
+    def visit(self, loader: Subject | None, node: ir.Node) -> int:
+        """Number of the pass over a loader that is made here; 0 without a loader."""
+        return self.visits.setdefault((loader, self.site(node), self.calls), len(self.visits) + 1) if loader is not None else 0
 
     def amend(self, number: int, **fields: Any) -> None:
         """Complete an event with facts that were learnt later."""
@@ -524,6 +530,7 @@ class Run:
             return self.block(node.body if known else node.orelse)
         choice = library.selection_test(self, node.test, test)
         if choice is None:
+            library.patience_test(self, node)
             return self.branches(node, [lambda: self.block(node.body), lambda: self.block(node.orelse)])
         start = len(self.events)
         number = self.emit(Select, node.test, **choice)
@@ -538,7 +545,9 @@ class Run:
             library.kept(self, number, node, before, flow, start)
             return flow
 
-        return self.branches(node, [improved, lambda: self.block(node.orelse)])
+        flow = self.branches(node, [improved, lambda: self.block(node.orelse)])
+        library.note_patience(self, number, node)
+        return flow
 
     @property
     def improving(self) -> bool:
@@ -1112,7 +1121,9 @@ class Run:
             )
         if node.op == "~":
             return library.negated(self, value)
-        return value.but(linear=None) if isinstance(value, Array) else value
+        if isinstance(value, Array):
+            return value.but(linear=None, sign=-value.sign if node.op == "-" else value.sign)
+        return value
 
     def _compare(self, node: ir.Compare) -> Value:
         left = self.eval(node.left)
@@ -1211,6 +1222,7 @@ class Run:
                         else:
                             frame.env.pop(name, None)
         if node.kind == "dict":
+            library.coded(self, node, iterables)
             return Dict({}, value if value is not None else element)
         return library.comprehended(self, node, element, iterables, filtered)
 

@@ -49,8 +49,10 @@ class Array(Value):
     base: for an index, the rows that it indexes. order: identity of a random order of the rows. mask: identity of a predicate and
     whether it is positive. linear: a size as a linear form. scores: ids of the Score events that the value carries. activation: what a
     network's output ends with. items: structure, when the value is a tuple-like bundle. column: name of the column it is.
-    axis_stat: it is a statistic over rows, not yet applied. source: `config` if it comes from outside the program.
+    axis_stat: it is a statistic over rows, not yet applied. source: `config` if it comes from outside the program. sign: of a figure,
+    1 as the metric gives it, -1 negated, 0 not known.
     shown: how several figures were condensed into it (mean, median, spread, max, min, sum). loop: the loop whose variable it is.
+    visit: which pass over its loader it was collected in (see `Data.visit`).
     """
 
     kind: str = "unknown"
@@ -74,8 +76,10 @@ class Array(Value):
     noise: str = ""
     unordered: Any = None
     split: Any = None
+    sign: int = 1
     shown: frozenset[str] = frozenset()
     loop: Any = None
+    visit: int = 0
 
     @property
     def has_rows(self) -> bool:
@@ -93,6 +97,7 @@ class Array(Value):
             ordered=self.ordered,
             loader=self.loader,
             group=self.group,
+            visit=self.visit,
         )
 
     def but(self, **changes: Any) -> Array:
@@ -347,8 +352,10 @@ def _join_arrays(a: Array, b: Array, where: Any) -> Array:
         stat=a.stat if a.stat == b.stat else None,
         noise=a.noise or b.noise,
         unordered=a.unordered if a.unordered == b.unordered else None,
+        sign=a.sign if not b.scores else b.sign if not a.scores else a.sign if a.sign == b.sign else 0,
         shown=a.shown if a.shown == b.shown or not b.scores else b.shown if not a.scores else frozenset(),
         loop=a.loop if a.loop is b.loop else None,
+        visit=a.visit if a.visit == b.visit else 0,
     )
 
 

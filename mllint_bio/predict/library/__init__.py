@@ -9,6 +9,7 @@ from mllint_bio.predict.library.arrays import (
     array_attribute,
     binary,
     blend,
+    coded,
     compare,
     comprehended,
     extend,
@@ -33,7 +34,7 @@ from mllint_bio.predict.library.calls import (
     star_import,
     unknown_call,
 )
-from mllint_bio.predict.library.choices import after_assign, kept, loop_done, loop_kind, selection_test, statement, unrolled
+from mllint_bio.predict.library.choices import after_assign, kept, loop_done, loop_kind, note_patience, patience_test, selection_test, statement, unrolled
 from mllint_bio.predict.library.networks import attached, base_init, born, built, class_role, forward, is_no_grad
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "built",
     "call",
     "class_role",
+    "coded",
     "compare",
     "comprehended",
     "extend",
@@ -60,9 +62,11 @@ __all__ = [
     "loop_done",
     "loop_kind",
     "negated",
+    "note_patience",
     "object_attribute",
     "object_method",
     "objects_in",
+    "patience_test",
     "piece",
     "scores_of",
     "selection_test",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
-from mllint_bio.events import Draw, Fit, Learned, Pairing, Resample, Score, Split, Subject
+from mllint_bio.events import Draw, Fit, Learned, Pairing, Resample, Score, Site, Split, Subject, Unordered
 from mllint_bio.predict import ir
 from mllint_bio.predict.values import (
     NONE,
@@ -109,6 +109,11 @@ def scores_of(value: Value | None) -> frozenset[int]:
     return found
 
 
+def directed(direction: str, figure: Array) -> str:
+    """The direction in which the metric itself is optimised when the (perhaps negated) figure is optimised in `direction`."""
+    return direction if figure.sign > 0 else {"up": "down", "down": "up"}.get(direction, "") if figure.sign < 0 else ""
+
+
 def data_of(value: Value | None) -> Array:
     """The data value inside a value: itself, the data of a loader or data set, or what the members of a list have in common."""
     if isinstance(value, Array):
@@ -152,6 +157,7 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
         else "",
         noise=next((a.noise for a in found if a.noise), ""),
         name=next((a.name for a in found if a.has_rows), ""),
+        visit=found[0].visit if all(a.visit == found[0].visit for a in found) else 0,
     )
 
 
@@ -209,7 +215,7 @@ def iterated(run: Run, value: Value, node: ir.Node) -> Value:
         if value.kind == "unique":
             return value.but(kind="scalar")
         if value.kind == "loader":
-            return value.but(kind="batch")
+            return value.but(kind="batch", visit=run.visit(value.loader, node))
         return value.but(kind="item" if value.kind in ("table", "array", "dataset") else value.kind, linear=None, mask=None)
     return UNKNOWN
 
@@ -291,6 +297,14 @@ def _collect(run: Run, sequence: Seq, value: Value) -> None:
     run.write(sequence, "rest", value if sequence.rest is None else join(sequence.rest, value))
 
 
+def coded(run: Run, node: ir.Comprehension, iterables: Sequence[Value]) -> None:
+    """A mapping between values and their positions, `{name: code for code, name in enumerate(names)}`, depends on their order."""
+    for iterable in iterables:
+        counted = iterable.cells.get("#counted") if isinstance(iterable, Seq) else None
+        if isinstance(counted, Array):
+            note_unordered(run, counted, "labels", run.site(node))
+
+
 def comprehended(run: Run, node: ir.Comprehension, element: Value, iterables: Sequence[Value], filtered: bool) -> Value:
     """Result of a comprehension whose element was evaluated once."""
     first = iterables[0] if iterables else UNKNOWN
@@ -360,6 +374,7 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
     result = blend(run, [x for x in (left, right) if not isinstance(x, Const)])
     if op == "/" and a.shown == {"sum"}:
         result = result.but(shown=frozenset({"mean"}))
+        _divided(run, node, a)
     if isinstance(right, Const) or isinstance(left, Const):
         kept = a if isinstance(right, Const) else b
         result = result.but(activation=kept.activation if op in ("*", "/") else "", activated_at=kept.activated_at)
@@ -367,7 +382,29 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
             result = result.but(prediction=kept.prediction)
     else:
         result = result.but(activation="")
-    return result.but(scores=result.scores | handwritten, linear=None, mask=None)
+    return result.but(scores=result.scores | handwritten, linear=None, mask=None, sign=_sign(left, a, op, right, b))
+
+
+def _sign(left: Value, a: Array, op: str, right: Value, b: Array) -> int:
+    """Whether a larger result means a larger figure (1), a smaller one (-1), or neither for sure (0)."""
+    if a.scores and b.scores:
+        return a.sign if op == "+" and a.sign == b.sign else 0
+    if not (a.scores or b.scores):
+        return 1
+    sign = a.sign if a.scores else b.sign
+    other = right if a.scores else left
+    turned = op == "-" and not a.scores or op == "/" and not a.scores
+    if op in ("*", "/") and isinstance(other, Const) and isinstance(other.value, (int, float)) and other.value < 0:
+        turned = not turned
+    return -sign if turned else sign
+
+
+def _divided(run: Run, node: ir.Node, hits: Array) -> None:
+    """A counter of hits becomes an accuracy where it is divided by their number: the figure stands there."""
+    for number in hits.scores:
+        score = run.events[number]
+        if isinstance(score, Score) and score.handwritten and score.metric == "accuracy":
+            run.amend(number, at=run.site(node), calls=run.calls, loops=run.loops, branch=run.branch)
 
 
 def _fold(a: Any, op: str, b: Any) -> Value:
@@ -870,6 +907,7 @@ def _note_slice(run: Run, node: ir.Node, value: Array, rows: Rows, boundary: Bou
     if first == rows or key in run.sliced:
         return
     run.sliced.add(key)
+    note_unordered(run, value, "split", site)
     random = value.ordered == "shuffled"
     stream, seeded = run.orders.get(value.order, ("", None)) if random else ("", None)
     run.emit(
@@ -977,10 +1015,33 @@ def value_method(run: Run, value: Value, name: str, call: Call) -> Value:
     special = method_of_unknown(run, value, name, call)
     if special is not None:
         return special
+    if value.kind == "groups" and name == "transform":
+        return _group_statistic(run, value, call)
     described = catalog.method(name)
     if described is None:
         return _undescribed_method(run, value, name, call)
     return apply_method(run, value, described, call, name)
+
+
+def _group_statistic(run: Run, value: Array, call: Call) -> Array:
+    """`table.groupby(key)[column].transform("mean")`: every row gets a statistic of its group's rows."""
+    how = call.at(0)
+    result = value.but(kind="table", column="", owner=None)
+    if not value.has_rows or not isinstance(how, Const) or how.value not in ("mean", "median", "std", "var", "sum", "max", "min"):
+        return result
+    site = run.site(call.node)
+    subject = _same_subject(run, site, Subject(api=f"groupby.{how.value}", role="statistic", at=site))
+    number = run.emit(Fit, call.node, subject=subject, role="statistic", data=value.view(), method=str(how.value))
+    run.columns.setdefault(value.column, []).append(number)
+    return result.but(learned=value.learned | {Learned(number, "statistic", value.rows)})
+
+
+def note_target(run: Run, target: Array) -> None:
+    """What a predictor is fitted to is the target: statistics of that column by group had used it."""
+    for number in run.columns.get(target.column, ()) if target.column else ():
+        fit = run.events[number]
+        if isinstance(fit, Fit) and fit.data.rows.steps()[:1] == target.rows.steps()[:1]:
+            run.amend(number, uses_target=True)
 
 
 def _undescribed_method(run: Run, value: Array, name: str, call: Call) -> Value:
@@ -1445,8 +1506,8 @@ class Operation:
 
             return choose(self.run, self.call.node, value, "sort")
         if self.name == "sort_values":
-            return value.but(ordered="sorted", order=None)
-        return value
+            return value.but(ordered="sorted", order=None, unordered=None)
+        return value.but(unordered=None)
 
     def codes(self, value: Array, other: Value | None) -> Value:
         if not value.has_rows:
@@ -1596,6 +1657,13 @@ def repetition_of(run: Run, rows: Rows) -> str:
 def _rows_of_length(run: Run, value: Array, node: ir.Node) -> Rows:
     """Rows that a count stands for; a source of its own when it counts nothing known."""
     return run.source(node, "indices") if not value.rows.known else value.rows
+
+
+def note_unordered(run: Run, value: Array, use: str, at_use: Site) -> None:
+    """Record that the order of a listing or set, which nothing defines, is used here."""
+    if isinstance(value.unordered, tuple):
+        what, made = value.unordered
+        run.emit(Unordered, made, what=what, use=use, at_use=at_use)
 
 
 def emit_draw(run: Run, node: ir.Node, stream: str, what: str, purpose: str, **fields: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
 from mllint_bio.catalog import Entry
-from mllint_bio.events import Determinism, Device, Draw, Generator, Load, Loop, LoopKind, Save, Seed, Site, Subject, Weights
+from mllint_bio.events import Determinism, Device, Draw, Generator, Load, Loader, Loop, LoopKind, Save, Seed, Site, Subject, Weights
 from mllint_bio.predict import ir
 from mllint_bio.predict.library import arrays
 from mllint_bio.predict.library.arrays import Operation, arrays_in, blend, data_of, objects_in
@@ -637,7 +637,13 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
         return Seq("tuple", [data.but(kind="array", column="features"), data.but(kind="array", column="target")])
     if yields == "object":
         return run.saved.get(str(text)) or data.but(kind="unknown", owner="restored")
-    if yields in ("dataset", "loader"):
+    if yields == "loader":
+        subject = make_subject(run, entry, call_)
+        shuffle = literal(call_, entry, entry.get("shuffle")) if isinstance(entry.get("shuffle"), str) else entry.get("shuffle", False)
+        shuffle = shuffle if isinstance(shuffle, bool) else None
+        run.emit(Loader, call_.node, subject=subject, data=data.view(), shuffle=shuffle, drop_last=False)
+        return data.but(loader=subject)
+    if yields == "dataset":
         return data
     if yields == "bunch":
         return Dict({}, data)
@@ -932,7 +938,9 @@ def _collection_builtin(run: Run, name: str, call_: Call) -> Value:
             return Seq("list", [Seq("tuple", [Const(i), item]) for i, item in enumerate(first.items)])
         inner = arrays.iterated(run, first, call_.node) if first is not None else UNKNOWN
         counter = Array(kind="scalar", base=data_of(first).rows if first is not None else UNKNOWN_ROWS)
-        return _iterator(first, Seq("tuple", [counter, inner]))
+        pairs = _iterator(first, Seq("tuple", [counter, inner]))
+        pairs.cells["#counted"] = first
+        return pairs
     if name == "zip":
         if call_.args and all(isinstance(a, Seq) and a.exact for a in call_.args):
             columns = [a.items for a in call_.args if isinstance(a, Seq)]
@@ -940,6 +948,9 @@ def _collection_builtin(run: Run, name: str, call_: Call) -> Value:
         members = [arrays.iterated(run, a, call_.node) for a in call_.args]
         if not members:
             return UNKNOWN
+        listings = [a for a in call_.args if isinstance(a, Array) and isinstance(a.unordered, tuple) and a.unordered[0] != "set"]
+        if len({a.unordered for a in listings}) > 1:
+            arrays.note_unordered(run, listings[0], "pairing", run.site(call_.node))
         return _iterator(call_.args[0], Seq("tuple", members))
     if name == "map" and len(call_.args) >= 2:
         element = arrays.iterated(run, call_.args[1], call_.node)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mllint_bio.events import Data, Loop, LoopKind, Save, Score, Select, Split, Step, Weights
 from mllint_bio.predict import ir
-from mllint_bio.predict.library.arrays import condensed, scores_of
+from mllint_bio.predict.library.arrays import condensed, directed, scores_of
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | Non
         "how": "if",
         "scores": scores,
         "data": scored_data(run, scores),
-        "direction": _direction(run, node, scores),
+        "direction": directed(_direction(run, node, scores), test) if isinstance(test, Array) else "",
         "keeps": frozenset(),
         "metric": _metric(run, scores),
     }
@@ -270,6 +270,54 @@ def kept(run: Run, number: int, node: ir.If, before: dict[str, Value], flow: Flo
     )
 
 
+_PATIENCE = re.compile(r"(count|patience|wait|improv|stall|stagn|trigger|bad_epochs|since|no_|early|stop|bump|num_)", re.I)
+
+
+def note_patience(run: Run, number: int, node: ir.If) -> None:
+    """Remember the counters that the two arms of a comparison of scores keep; a later test of them may stop the training."""
+    for statement in _deep([*node.body, *node.orelse]):
+        targets = statement.targets if isinstance(statement, ir.Assign) else [statement.target] if isinstance(statement, ir.AugAssign) else []
+        for target in targets:
+            if isinstance(target, (ir.Name, ir.Attribute)) and _PATIENCE.search(target.name):
+                run.patience[target.name] = number
+    if any(_stops(statement) for statement in _deep(node.orelse)):
+        _mark_stop(run, number)
+
+
+def patience_test(run: Run, node: ir.If) -> None:
+    """`if counter >= patience: break`: the scores behind the counter decide when training stops."""
+    numbers = {run.patience[name] for name in _text_of_test(node.test) if name in run.patience}
+    if numbers and any(_stops(statement) for statement in _deep(node.body)):
+        for number in numbers:
+            _mark_stop(run, number)
+
+
+def _mark_stop(run: Run, number: int) -> None:
+    select = run.events[number]
+    if isinstance(select, Select):
+        run.amend(number, keeps=select.keeps | {"stop"})
+
+
+def _stops(statement: ir.Stmt) -> bool:
+    if isinstance(statement, ir.Jump):
+        return statement.kind == "break"
+    if isinstance(statement, ir.Return):
+        return True
+    return isinstance(statement, ir.Assign) and any(isinstance(t, (ir.Name, ir.Attribute)) and "stop" in t.name.lower() for t in statement.targets)
+
+
+def _deep(statements: Sequence[ir.Stmt]) -> list[ir.Stmt]:
+    """Statements and those of nested branches."""
+    found: list[ir.Stmt] = []
+    stack = list(statements)
+    while stack:
+        statement = stack.pop()
+        found.append(statement)
+        if isinstance(statement, ir.If):
+            stack.extend([*statement.body, *statement.orelse])
+    return found
+
+
 def _is_dict_of_best(target: ir.Expr, run: Run) -> bool:
     return bool(_BEST.search(_text_of(target)))
 
@@ -319,7 +367,7 @@ def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False
         return value
     number = run.emit(
         Select, node, what=what, how=how, scores=value.scores, data=scored_data(run, value.scores), metric=_metric(run, value.scores),
-        direction="up" if "max" in how else "down" if "min" in how else "",
+        direction=directed("up" if "max" in how else "down" if "min" in how else "", value),
         keeps=frozenset({"model" if what == "model" and (key or how.startswith("arg")) else "score"}),
     )  # fmt: skip
     return condensed(value.but(kind="figure", owner=("chosen", number)), how)

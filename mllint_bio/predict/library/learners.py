@@ -277,6 +277,7 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
     run.write(obj, "#fit", number)
     run.write(obj, "#fit-data", data)
     if subject.is_a("estimator", "tuner", "calibrator", "trainer"):
+        arrays.note_target(run, target)
         keep = name == "partial_fit"
         before = obj.cells.get("#fitted")
         rows = union([before, data.rows]) if keep and isinstance(before, Rows) and before.known else data.rows
@@ -522,6 +523,7 @@ def split_call(run: Run, entry: Entry, call: Call) -> Value:
         return _split_inputs(run, entry, call)
     data = data_of(call.get(entry.get("arrays") or "", entry.params) or call.at(0) or UNKNOWN)
     count = _lengths(call)
+    arrays.note_unordered(run, data, "split", run.site(call.node))
     seeded, stream = _seeding(run, entry, call, "split")
     rows = data.rows if data.has_rows else run.source(call.node, data.name)
     site = run.site(call.node)
@@ -593,6 +595,7 @@ def _split_inputs(run: Run, entry: Entry, call: Call) -> Value:
     seeded, stream = _seeding(run, entry, call, "call")
     data = [data_of(value) for value in inputs]
     first = next((d for d in data if d.has_rows), data[0] if data else UNKNOWN)
+    arrays.note_unordered(run, next((d for d in data if d.unordered), first), "split", site)
     base = first.rows if first.has_rows else run.source(call.node, first.name)
     group = next((d.group for d in data if d.group), "") or arrays.repetition_of(run, first.rows)
     if first.kind == "unique":  # the entities themselves are divided
@@ -656,6 +659,7 @@ def folds(run: Run, splitter: Obj, data: Array, target: Array, groups: Value | N
     here = CallType(node, [], {})
     seeded, stream = _seeding(run, entry, here, "split", given=construct)
     base = data.rows if data.has_rows else target.rows if target.has_rows else run.source(node, data.name)
+    arrays.note_unordered(run, data, "split", site)
     shuffles = _flag(construct, entry, "shuffle")
     grouped = _flag(construct, entry, "grouped")
     random = shuffles is not False
@@ -703,6 +707,7 @@ def cross_validate(run: Run, entry: Entry, call: Call) -> Value:
         )  # fmt: skip
     numbers: set[int] = set()
     output: Value = UNKNOWN
+    arrays.note_target(run, target)
     for option in options(estimator) if estimator is not None else ():
         if not isinstance(option, Obj):
             continue
@@ -907,6 +912,32 @@ def feature_score(run: Run, entry: Entry, call: Call) -> Value:
         if _api(entry) != "mutual_info_classif"
         else Array(kind="columns", learned=frozenset({fact}))
     )
+
+
+_CORRELATIONS = ("pearsonr", "spearmanr", "kendalltau")
+
+
+def stat_test(run: Run, entry: Entry, call: Call) -> Value:
+    """A test of two groups of samples, or of columns against labels: choosing columns by its p-value is feature selection."""
+    found = [a for v in call.args for a in arrays_in(v)]
+    predicted = next((a for a in found if a.prediction is not None), None)
+    truth = next((a for a in found if a.prediction is None and a.has_rows), None)
+    if predicted is not None and truth is not None and _api(entry) in _CORRELATIONS:
+        number = emit_score(run, call.node, _api(entry), "regression", predicted, truth, direction="up")
+        return Seq("tuple", [Array(kind="figure", rows=predicted.rows, scores=frozenset({number}))] * 2)
+    if len(found) < 2 or predicted is not None or any(a.scores or a.kind not in ("table", "array", "param", "item") for a in found):
+        return calls._ignored(run, entry, call)
+    rows = common(a.rows for a in found if a.has_rows)  # cases against controls: two groups of one table
+    features = next((a for a in found if a.has_rows), UNKNOWN).but(rows=rows)
+    if not rows.known:
+        return calls._ignored(run, entry, call)
+    site = run.site(call.node)
+    subject = arrays._same_subject(run, site, Subject(api=entry.path, role=entry.role, at=site))
+    number = run.emit(
+        Fit, call.node, subject=subject, role=entry.role, data=features.view(), uses_target=True, method=_api(entry)
+    )
+    chosen = Array(kind="columns", learned=frozenset({Learned(number, "selector-supervised", rows, True)}))
+    return Seq("tuple", [chosen, chosen])
 
 
 def inplace(run: Run, entry: Entry, call: Call) -> Value:
@@ -1114,10 +1145,10 @@ def _selected(run: Run, obj: Obj, result: Value, call: Call) -> None:
     scores = arrays.scores_of(result)
     rows = [run.events[n] for n in scores]
     view = next((e.data for e in rows if isinstance(e, Score)), Data())
-    direction = obj.subject.facts.get("direction")
+    given = {"maximize": "up", "minimize": "down"}.get(str(obj.subject.facts.get("direction")), "")
     run.emit(
         Select, call.node, what="hyperparameter", how=obj.subject.label, scores=scores, data=view, subject=obj.subject, keeps=frozenset({"model"}),
-        direction="up" if direction == "maximize" else "down" if direction == "minimize" else "",
+        direction=arrays.directed(given, data_of(result)),
     )  # fmt: skip
     run.write(obj, "#cv-scores", scores)
 
@@ -1145,7 +1176,7 @@ HANDLERS: dict[str, Callable[[Any, Entry, Any], Value]] = {
     "fitted-transform": build, "imputer": build, "feature-selector": build, "stateless-transform": build, "estimator": build, "calibrator": build,
     "estimator.meta": build, "estimator.baseline.boost": booster_train, "composer": compose, "splitter": split_call, "cv-evaluator": cross_validate,
     "resampler": resample, "column-stat-function": column_function, "feature-score": feature_score, "inplace-transform": inplace, "metric": metric_call,
-    "scorer-factory": scorer, "tuner": tuner_call, "tuner.sampler": sampler_call, "tuner.threshold": threshold_tuner,
+    "stat-test": stat_test, "scorer-factory": scorer, "tuner": tuner_call, "tuner.sampler": sampler_call, "tuner.threshold": threshold_tuner,
 }  # fmt: skip
 
 

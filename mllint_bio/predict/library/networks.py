@@ -17,6 +17,7 @@ from mllint_bio.events import (
     Loss,
     Mode,
     Prediction,
+    Score,
     Select,
     Site,
     Split,
@@ -192,6 +193,7 @@ def _predicted(run: Run, obj: Obj, inner: Value, call: Call) -> Value:
             learned = data.learned | value.learned
             return value.but(
                 kind="array", rows=data.rows, name=data.name, learned=learned, prediction=Prediction(obj.subject, data.rows, output, event), loader=data.loader,
+                visit=data.visit,
                 group=data.group, ordered=data.ordered, scores=frozenset(), linear=None, mask=None, stat=None,
             )  # fmt: skip
         if isinstance(value, Seq) and depth:
@@ -501,7 +503,7 @@ def loader(run: Run, entry: Entry, call: Call) -> Value:
     chosen = call.get(entry.get("sampler") or "sampler", entry.params)
     kind = ""
     if isinstance(chosen, Obj):
-        kind = str((chosen.entry.get("kind") if chosen.entry is not None else "") or chosen.subject.label)
+        kind = chosen.subject.label
         index = chosen.cells.get("#index")
         if isinstance(index, Array) and index.kind in ("index", "array", "unknown") and data.has_rows:
             moved = index.rows.moved(index.base, data.rows) if index.base.known else UNKNOWN_ROWS
@@ -618,7 +620,7 @@ def iterate_object(run: Run, obj: Obj, node: ir.Node) -> Value:
         for option in options(inner) if inner is not None else ():
             if isinstance(option, Obj) and option.klass is not None:
                 _draw_item(run, option, node)
-        return data.but(kind="batch")
+        return data.but(kind="batch", visit=run.visit(data.loader, node))
     if obj.klass is not None:
         for name in ("__iter__", "__next__", "__getitem__"):
             found = obj.klass.lookup(name)
@@ -768,7 +770,7 @@ def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
         run.emit(Mode, call.node, subject=obj.subject, mode=mode)
         return obj
     if name in ("to", "cuda", "cpu", "float", "double", "half", "share_memory", "apply", "requires_grad_"):
-        _moved(run, name, call)
+        _moved(run, name, call, obj.subject)
         if name == "apply" and call.args:
             run.call(call.args[0], arrays._call(call.node, [Obj(Subject(api="layer", role="layer", at=obj.subject.at))]))
         return obj
@@ -777,8 +779,7 @@ def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     if name == "state_dict":
         return Array(kind="weights", owner=(obj,), name="")
     if name == "load_state_dict":
-        source = call.at(0)
-        label = source.name if isinstance(source, Array) else ""
+        label = next((a.name for a in arrays_in(call.at(0)) if a.name), "")
         run.emit(Weights, call.node, subject=obj.subject, action="load", name=label)
         return NONE
     if name == "zero_grad":
@@ -803,13 +804,13 @@ def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     return None
 
 
-def _moved(run: Run, name: str, call: Call) -> None:
+def _moved(run: Run, name: str, call: Call, module: Subject | None = None) -> None:
     if name == "cuda":
-        run.emit(Device, call.node, device="cuda")
+        run.emit(Device, call.node, device="cuda", module=module)
     elif name == "to" and call.args:
         text = calls.device_text(call.args[0])
         if text:
-            run.emit(Device, call.node, device=text)
+            run.emit(Device, call.node, device=text, module=module)
 
 
 def _optimizer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
@@ -870,8 +871,6 @@ def _plateau(run: Run, obj: Obj, call: Call) -> Value:
 
 
 def _scored_view(run: Run, figure: Array) -> Any:
-    from mllint_bio.events import Score
-
     views = [e.data for n in sorted(figure.scores) if isinstance(e := run.events[n], Score)]
     return views[-1] if views else figure.view()
 
@@ -1113,14 +1112,15 @@ def _keras_fit(run: Run, obj: Obj, call: Call, name: str) -> Value:
         numbers = {emit_score(run, call.node, metric, family, predicted, UNKNOWN, direction="up" if family != "loss" else "down", decomposable=True)
                    for metric, family in _metrics(obj, with_loss=True)}  # fmt: skip
         scores = frozenset(numbers)
-        _callbacks(run, obj, call, validation, scores)
+    _callbacks(run, obj, call, data, validation, scores)
     run.write(obj, "#history", scores)
     history = Obj(Subject(api="History", role="object", at=run.site(call.node)))
     history.cells[".history"] = Array(kind="history", scores=scores, owner=(obj,))
     return history
 
 
-def _callbacks(run: Run, obj: Obj, call: Call, validation: Array, scores: frozenset[int]) -> None:
+def _callbacks(run: Run, obj: Obj, call: Call, trained: Array, validation: Array, scores: frozenset[int]) -> None:
+    """What the callbacks of a Keras model choose, and by which figures."""
     for callback in _flatten(call.kwargs.get("callbacks")):
         entry = callback.entry
         if entry is None or not callback.is_a("early-stop", "checkpoint", "lr-select"):
@@ -1146,15 +1146,30 @@ def _callbacks(run: Run, obj: Obj, call: Call, validation: Array, scores: frozen
             if file:
                 run.saved[file] = obj
         monitor = str(callback.subject.given.get(entry.get("monitor") or "monitor", "val_loss"))
-        if not monitor.startswith("val"):
+        on_validation = monitor.startswith("val")
+        if on_validation and not (validation.has_rows or validation.name):
             continue
+        watched = frozenset(
+            n for n in scores if isinstance(e := run.events[n], Score) and e.metric == monitor.partition("_")[2]
+        )
         what = str(
             entry.get("selects")
             or ("learning-rate" if callback.is_a("lr-select") else "checkpoint" if callback.is_a("checkpoint") else "early-stop")
         )
         # the fault stands where the callback is built, with its arguments
-        run.emit(Select, callback.subject.at, what=what, how=callback.subject.label, scores=scores, data=validation.view(), subject=obj.subject,
-                 metric=monitor, keeps=frozenset({"weights"}), restored=restored)  # fmt: skip
+        run.emit(Select, callback.subject.at, what=what, how=callback.subject.label, scores=(watched or scores) if on_validation else frozenset(),
+                 data=(validation if on_validation else trained).view(), subject=obj.subject, metric=monitor, direction=_mode(callback),
+                 keeps=frozenset({"weights"}), restored=restored)  # fmt: skip
+
+
+def _mode(callback: Obj) -> str:
+    """up or down as the callback compares; empty when it derives the direction from the name or gets it from outside."""
+    entry = callback.entry
+    name = str(entry.get("mode") or "mode") if entry is not None else "mode"
+    if callback.subject.unknown_arguments or (name in callback.subject.arguments and name not in callback.subject.given):
+        return ""
+    mode = callback.subject.given.get(name, (entry.get("defaults") or {}).get(name) if entry is not None else None)
+    return {"max": "up", "min": "down"}.get(str(mode), "")
 
 
 def _flatten(value: Value | None) -> list[Obj]:
@@ -1205,7 +1220,7 @@ def _keras_predict(run: Run, obj: Obj, name: str, call: Call) -> Value:
     if activation_ == "linear":
         output = "value"
     return Array(kind="array", rows=data.rows, name=data.name, learned=learned, prediction=Prediction(obj.subject, data.rows, output, event), activation=activation_,
-                 loader=data.loader, group=data.group, ordered=data.ordered)  # fmt: skip
+                 loader=data.loader, group=data.group, ordered=data.ordered, visit=run.visit(data.loader, call.node))  # fmt: skip
 
 
 def _keras_evaluate(run: Run, obj: Obj, call: Call) -> Value:
@@ -1275,7 +1290,7 @@ def _trainer_callbacks(run: Run, obj: Obj, construct: Call, validation: Array, c
         if callback.is_a("checkpoint") and monitor is None:
             continue
         run.emit(Select, callback.subject.at, what="checkpoint" if callback.is_a("checkpoint") else "early-stop", how=callback.subject.label, data=validation.view(), subject=subject,
-                 metric=str(monitor or ""), keeps=frozenset({"weights"}), restored=None)  # fmt: skip
+                 metric=str(monitor or ""), direction=_mode(callback), keeps=frozenset({"weights"}), restored=None)  # fmt: skip
 
 
 def is_no_grad(value: Value) -> bool:
