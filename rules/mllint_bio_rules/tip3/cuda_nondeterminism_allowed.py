@@ -66,7 +66,9 @@ class CudaNondeterminismAllowed(Rule):
         statistical = trace.options.get("reproducibility") == "statistical"  # several seeds are reported instead
         if training is None or statistical or not trace.is_program or _requested(trace):
             return
-        device = next((d for d in trace.of(Device) if d.device in ("cuda", "mps", "gpu")), None)
+        devices = [d for d in trace.of(Device) if d.device in ("cuda", "mps", "gpu")]
+        here = [d for d in devices if trace.anchor(d).path == trace.path]
+        device = next((d for d in here if d.module is not None), None) or next(iter(here or devices), None)
         benchmark = next((d for d in trace.of(Determinism) if d.flag == "cudnn-benchmark" and d.value), None)
         by_itself = isinstance(training, Fit) and not any(d.device == "cpu" for d in trace.of(Device))
         keras = bool(trace.imports & KERAS) and (by_itself or "torch" not in trace.imports)
@@ -78,7 +80,7 @@ class CudaNondeterminismAllowed(Rule):
         where = "on a GPU" if sure else "on a GPU if there is one"
         what = f"with kernels picked by timing (`{benchmark.call}`)" if benchmark else "without asking for deterministic kernels"
         yield self.finding(
-            trace.anchor(benchmark or device or training),
+            trace.anchor(benchmark or (device if here else None) or training),
             f"A network is trained {where} {what}: two runs will differ{although}.",
             evidence=[("device chosen here", device), ("trained here", training), ("seeded here", seeds[0] if seeds else None)],
             severity=Severity.WARNING if seeds else Severity.INFO,

@@ -80,7 +80,7 @@ class SeedCoverageGap(Rule):
             yield self.finding(
                 trace.anchor(pooled[0]),
                 f"{consumers(pooled)} draws in worker processes (`n_jobs`), which the global NumPy seed does not reach.",
-                evidence=[("seeds this process only", seed)],
+                evidence=[("seeds this process only", seed), ("drawn here, in worker processes", pooled[0])],
                 confidence=Confidence.CERTAIN if "numpy" in trace.seeded_streams else Confidence.LIKELY,
                 variant="n-jobs",
                 remedy="Give the estimator a `random_state`.",
