@@ -216,10 +216,12 @@ class Determinism(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device(Event):
-    """Something is moved to or built for a device: cuda, mps, gpu, cpu. conditional: only if one is available."""
+    """Something is moved to or built for a device: cuda, mps, gpu, cpu. conditional: only if one is available; module: the network that
+    is moved, if it is one."""
 
     device: str
     conditional: bool = False
+    module: Subject | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

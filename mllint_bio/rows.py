@@ -468,6 +468,21 @@ def union(parts: Iterable[Rows]) -> Rows:
     return flat.pop() if len(flat) == 1 else _Union(frozenset(flat))
 
 
+def common(parts: Iterable[Rows]) -> Rows:
+    """The smallest known table that all of `parts` were taken from; unknown when they come from different ones."""
+    paths = [rows.steps() for rows in parts]
+    if not paths or not all(paths):
+        return UNKNOWN_ROWS
+    shared = min(_shared(paths[0], path) for path in paths)
+    first, *rest = paths[0][:shared] or (None,)
+    if not isinstance(first, Source):
+        return UNKNOWN_ROWS
+    table: Rows = source(first.key, first.label, first.size)
+    for step in rest:
+        table = table._step(step)
+    return table
+
+
 def either(branch: Hashable, options: tuple[Rows, ...]) -> Rows:
     """Rows that depend on the arm taken at `branch`; sets joined at one branch are compared arm by arm."""
     if not all(option.known for option in options) or max(map(_nesting, options)) >= 3:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mllint_bio.events import Site, Subject
+from mllint_bio.events import Fit, Site, Step, Subject
 from mllint_bio.predict import ir
 from mllint_bio.predict import spans as _spans
 from mllint_bio.predict.interpreter import Call, Frame, OutOfBudget, Run
@@ -182,9 +182,17 @@ class _Gathering:
                 resolved=not run.exhausted,
                 test_or_docs=_is_test(module, self.project.root),
                 imports=frozenset(run.imports),
+                project_baselines=self._baselines(run, entry),
                 options=self.options,
             )
         )
+
+    def _baselines(self, run: Run, entry: str) -> bool | None:
+        """Whether the project has a conventional model, asked only for programs that train a network."""
+        if entry == "function" or not any(isinstance(e, Step) or isinstance(e, Fit) and e.role == "estimator.deep" for e in run.events):
+            return None
+        self.visited |= {str(path) for path in self.project.files}
+        return self.project.baselines
 
     # -- what nothing calls --------------------------------------------------------------------------------------
 

@@ -104,12 +104,13 @@ class Frame:
 
 @dataclass(eq=False)
 class Call:
-    """Arguments of one call. `open`: more may have come through `*args` or `**kwargs` of unknown content."""
+    """Arguments of one call. `open`: more may have come through `*args` or `**kwargs` of unknown content, `spread`."""
 
     node: ir.Expr
     args: list[Value]
     kwargs: dict[str, Value]
     open: bool = False
+    spread: list[Value] = field(default_factory=list)
 
     def get(self, name: str, params: Sequence[str] = ()) -> Value | None:
         """Argument for a parameter, by keyword or by its position in `params`; None when it is not given."""
@@ -161,6 +162,8 @@ class Run:
         self.slices: dict[Any, tuple[Rows, Site]] = {}  # (table, order, boundary) -> the first part cut there
         self.sliced: set[Any] = set()  # keys of `slices` whose second part was seen
         self.pairs: dict[Any, dict[str, tuple[str, str, Site]]] = {}  # see `choices.pairing`
+        self.grown: dict[Loop, list[Seq]] = {}  # loop -> lists that grew inside it
+        self.class_loops: set[Loop] = set()  # loops over classes: what grows in them lies class by class
         self.visits: dict[Any, int] = {}  # (loader, place of the pass) -> number of the pass
         self.backward: Array = UNKNOWN  # the loss of the last backward pass
         self.applied: dict[Subject, Obj] = {}  # networks known only from their use
@@ -868,6 +871,7 @@ class Run:
                     call.kwargs.update(value.items)
                 else:
                     call.open = True
+                    call.spread.append(value)
             else:
                 call.kwargs[keyword] = value
         return call

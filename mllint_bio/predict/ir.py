@@ -6,6 +6,7 @@ chunk. `mllint_bio.predict.spans` turns the pair into offsets when a finding nee
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -321,3 +322,15 @@ class Jump(Stmt):
 
     __slots__ = ("kind",)
     kind: str
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node and all nodes below it, in no particular order."""
+    stack: list[Any] = [node]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, Node):
+            yield one
+            stack.extend(getattr(one, name, None) for name in one.__slots__)
+        elif isinstance(one, (list, tuple)):
+            stack.extend(one)

@@ -7,15 +7,16 @@ what lies outside the project is a library and stays a name (`mllint_bio.catalog
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mllint_bio import sources
-from mllint_bio.catalog import catalogued, import_names
+from mllint_bio.catalog import catalogued, files, import_names, library
 from mllint_bio.predict import skeleton as skeletons
 from mllint_bio.sources import SourceUnit
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mllint_bio.predict.skeleton import Skeleton
 
 _MAX_INDEXED = 4000
+_SUFFIXES = frozenset({".py", ".ipynb", ".R", ".r", ".Rmd"})
 _IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([.\w][\w.]*)", re.MULTILINE)
 
 
@@ -91,6 +93,8 @@ class Project:
         """Forget a file that changed."""
         self._modules.pop(Path(path).resolve(), None)
         self._resolved.clear()
+        for cached in ("files", "baselines"):
+            self.__dict__.pop(cached, None)
 
     def loaded(self) -> list[Module]:
         """Modules that were read so far."""
@@ -100,13 +104,28 @@ class Project:
     def index(self) -> dict[str, list[Path]]:
         """Module or package name -> files or directories of the project that bear it; the last resort for altered search paths."""
         found: dict[str, list[Path]] = {}
-        paths = self._files if self._files is not None else _walk(self.root)
-        for path in paths[:_MAX_INDEXED]:
+        for path in self.files[:_MAX_INDEXED]:
             if path.suffix != ".py":
                 continue
             name = path.parent.name if path.name == "__init__.py" else path.stem
             found.setdefault(name, []).append(path.parent if path.name == "__init__.py" else path)
         return found
+
+    @cached_property
+    def baselines(self) -> bool | None:
+        """Whether some file of the project names a conventional model; None for a project with too many files to look.
+
+        By text, so that the answer does not depend on which files are checked, and R scripts count.
+        """
+        if len(self.files) >= _MAX_INDEXED:
+            return None
+        read = (module.unit.text.encode("utf-8", "replace") for module in self._modules.values())
+        return any(_baseline_names().search(data) for data in itertools.chain(read, map(_bytes, self.files)))
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """Source files of the project."""
+        return self._files if self._files is not None else _walk(self.root)
 
     # -- resolution ----------------------------------------------------------------------------------------------
 
@@ -148,7 +167,7 @@ class Project:
         name = module.package.name if module.path.name == "__init__.py" else module.name
         pattern = re.compile(rb"^[ \t]*(?:from|import)\b[^\n]*\b" + re.escape(name.encode()) + rb"\b", re.MULTILINE)
         found: list[Module] = []
-        for path in (self._files if self._files is not None else _walk(self.root))[:_MAX_INDEXED]:
+        for path in self.files[:_MAX_INDEXED]:
             if path.suffix != ".py" or path.resolve() == module.path:
                 continue
             try:
@@ -160,6 +179,23 @@ class Project:
                 if len(found) >= limit:
                     break
         return found
+
+
+@cache
+def _baseline_names() -> re.Pattern[bytes]:
+    """Matches names of conventional models: classes of the catalog, boosting libraries, and the packages that R users take."""
+    entries = [entry for file in files() for entry in library(file).entries.values() if entry.is_a("estimator.baseline")]
+    classes = {entry.path.rpartition(".")[2] for entry in entries}
+    named = sorted(name for name in classes if name[:1].isupper())
+    others = ("xgboost", "lightgbm", "catboost", "glmnet", "randomForest", "ranger", "e1071", "caret", "tidymodels")
+    return re.compile(rb"\b(?:" + "|".join((*named, *others)).encode() + rb")\b")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def imports_catalogued(data: bytes) -> bool:
@@ -225,6 +261,6 @@ def _walk(root: Path) -> list[Path]:
                     "dist",
                 ):
                     stack.append(entry)
-            elif entry.suffix in (".py", ".ipynb"):
+            elif entry.suffix in _SUFFIXES:
                 found.append(entry)
     return found

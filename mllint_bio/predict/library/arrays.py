@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
-from mllint_bio.events import Draw, Fit, Learned, Pairing, Resample, Score, Site, Split, Subject, Unordered
+from mllint_bio.events import Draw, Fit, Learned, Loop, LoopKind, Pairing, Resample, Score, Site, Split, Subject, Unordered
 from mllint_bio.predict import ir
 from mllint_bio.predict.values import (
     NONE,
@@ -232,6 +232,8 @@ def piece(run: Run, value: Value, position: int, names: Sequence[str], node: ir.
         return iterated(run, value, node)
     if not isinstance(value, Array):
         return UNKNOWN
+    if value.kind in ("batch", "item") and len(value.members) == len(names):
+        return value.but(learned=value.members[position], members=())
     if value.kind in ("batch", "item", "stat", "scalar", "noise") or value.prediction is not None or not value.has_rows:
         return value
     roles = [role_of_name(name) for name in names]
@@ -777,6 +779,8 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
                 return value.but(kind="scalar", linear=value.linear if first.value == 0 else None)
             if value.prediction is not None and value.kind in ("stat-pair",):
                 return value
+            if value.kind in ("batch", "item") and -len(value.members) <= first.value < len(value.members):
+                return value.but(learned=value.members[first.value], members=())
             return value.but(kind="item") if not (len(indices) > 1) else value
     if isinstance(first, Seq):
         if first.kind == "slice":
@@ -1057,6 +1061,8 @@ def _undescribed_method(run: Run, value: Array, name: str, call: Call) -> Value:
 
 def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
     argument = call.at(0) or UNKNOWN
+    if name in ("append", "extend"):
+        _note_growth(run, value, argument, call)
     if name in ("append", "add", "appendleft"):
         nested = len([loop for loop in run.loops])
         item = _grouped(run, argument) if nested >= 2 else argument
@@ -1085,10 +1091,61 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
     return blend(run, [value, *call.everything()])
 
 
+_CLASS_NAME = re.compile(r"(^|_)(label|lab|class|cls|category|target|y)(es|s)?($|_)", re.I)
+
+
+def _note_growth(run: Run, sequence: Seq, value: Value, call: Call) -> None:
+    """Remember what grows in a loop; a loop whose variable is appended as a label, the same one many times, goes over classes."""
+    for loop in run.loops:
+        if loop.kind in (LoopKind.OTHER, LoopKind.FILE, LoopKind.CANDIDATE):
+            run.grown.setdefault(loop, []).append(sequence)
+    outer = run.loops[:-1] if isinstance(call.node, ir.Call) and call.node.func.name == "append" else run.loops  # type: ignore[attr-defined]
+    names = {node.name for node in _names_in(call.node)} if outer else set()
+    for loop in outer:
+        used = [name for name in names if f"_{name}_" in f"_{loop.variable}_"]
+        literal = all(isinstance(option, Const) for array in [value] for option in options(array))
+        if loop in run.grown and used and not arrays_with_rows_in(value) and (literal or any(map(_CLASS_NAME.search, used))):
+            run.class_loops.add(loop)
+
+
+def _names_in(node: ir.Expr) -> list[ir.Name]:
+    """Names in the arguments of `append` and `extend`, as far as a label is written: `y`, `[y]`, `[y] * n`."""
+    found: list[ir.Name] = []
+    stack: list[ir.Expr] = [value for _, value in node.args] if isinstance(node, ir.Call) else []
+    while stack:
+        one = stack.pop()
+        if isinstance(one, ir.Name):
+            found.append(one)
+        elif isinstance(one, ir.Collection):
+            stack.extend(one.items)
+        elif isinstance(one, ir.Binary):
+            stack.append(one.left)
+    return found
+
+
+def arrays_with_rows_in(value: Value) -> list[Array]:
+    """Data of known provenance inside a value."""
+    return [array for array in arrays_in(value) if array.has_rows]
+
+
+def lies_by_class(run: Run, loop: Loop) -> None:
+    """After a loop over classes: what grew in it lies class by class."""
+    grown = run.grown.pop(loop, [])
+    for sequence in grown if loop in run.class_loops else ():
+        for key in ("items", "rest"):
+            content = sequence.cells[key]
+            if key == "items":
+                run.write(sequence, key, tuple(_in_blocks(item) for item in content))
+            elif content is not None:
+                run.write(sequence, key, _in_blocks(content))
+
+
+def _in_blocks(value: Value) -> Value:
+    return value.but(ordered="class-blocks") if isinstance(value, Array) and value.has_rows else value
+
+
 def _grouped(run: Run, value: Value) -> Value:
     """What is appended in a loop inside a loop over objects: several rows of one object."""
-    from mllint_bio.events import LoopKind
-
     outer = [loop for loop in run.loops[:-1] if loop.kind in (LoopKind.GROUP, LoopKind.FILE)]
     inner = run.loops[-1]
     if not outer or inner.kind in (

@@ -144,6 +144,7 @@ def make_subject(run: Run, entry: Entry, call_: Call, name: str = "") -> Subject
     for key, value in call_.kwargs.items():
         if isinstance(value, Const):
             given[key] = value.value
+    searched = any(a.owner == "tuned" for v in (*call_.everything(), *call_.spread) for a in arrays_in(v))
     names = frozenset([*(entry.params[i] for i in range(min(len(call_.args), len(entry.params)))), *call_.kwargs])
     return Subject(
         api=entry.path,
@@ -153,6 +154,7 @@ def make_subject(run: Run, entry: Entry, call_: Call, name: str = "") -> Subject
         given=given,
         arguments=names,
         unknown_arguments=unknown,
+        facts={"tuned": True} if searched else {},
     )
 
 
@@ -392,16 +394,6 @@ def method_of_unknown(run: Run, value: Array, name: str, call_: Call) -> Value |
 def _ignored(run: Run, entry: Entry, call_: Call) -> Value:
     merged = blend(run, call_.everything())
     return merged if merged.has_rows or merged.scores else UNKNOWN
-
-
-def _stat_test(run: Run, entry: Entry, call_: Call) -> Value:
-    """A statistical function of a prediction and the truth (a correlation) is a figure of merit; of columns, it may select features."""
-    predicted = next((a for v in call_.everything() for a in arrays_in(v) if a.prediction is not None), None)
-    truth = next((a for v in call_.everything() for a in arrays_in(v) if a.prediction is None and a.has_rows), None)
-    if predicted is not None and truth is not None and not run.inside_forward:
-        number = arrays.emit_score(run, call_.node, entry.path.rsplit(".", 1)[-1], "regression", predicted, truth, direction="up")
-        return Array(kind="figure", rows=predicted.rows, scores=frozenset({number}), name=predicted.name)
-    return _ignored(run, entry, call_)
 
 
 def _seed(run: Run, entry: Entry, call_: Call) -> Value:
@@ -808,7 +800,7 @@ def _no_grad(run: Run, entry: Entry, call_: Call) -> Value:
 _HANDLERS: dict[str, Handler] = {
     "seed": _seed, "unseed": _unseed, "determinism": _determinism, "generator": _generator, "draw": _draw, "array": _array,
     "stateless-function": _stateless, "data-source": _data_source, "unordered": _unordered, "clock": _clock, "argument": _argument,
-    "sink": _sink, "device": _device, "weights": _weights, "no-grad": _no_grad, "ignore": _ignored, "stat-test": _stat_test,
+    "sink": _sink, "device": _device, "weights": _weights, "no-grad": _no_grad, "ignore": _ignored,
     "tuner.space": _ignored, "explainer": _ignored,
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mllint_bio.events import Data, Loop, LoopKind, Save, Score, Select, Split, Step, Weights
 from mllint_bio.predict import ir
-from mllint_bio.predict.library.arrays import condensed, directed, scores_of
+from mllint_bio.predict.library.arrays import condensed, lies_by_class, directed, scores_of
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ def _worth(items: Sequence[Value]) -> bool:
 
 
 def loop_done(run: Run, loop: Loop) -> None:
-    """Settle the kind of a loop from what happened in it: steps over batches make epochs."""
+    """Settle the kind of a loop from what happened in it: steps over batches make epochs, labels make classes."""
+    lies_by_class(run, loop)
     if loop.kind is not LoopKind.OTHER:
         return
     steps = [e for e in run.events if isinstance(e, Step) and any(one is loop for one in e.loops)]

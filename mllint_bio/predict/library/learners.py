@@ -29,7 +29,7 @@ from mllint_bio.predict.values import (
     options,
     role_of_name,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Rows, union
+from mllint_bio.rows import UNKNOWN_ROWS, Rows, common, union
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Call, Run
@@ -127,7 +127,9 @@ def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
         return Array(kind="figure", scores=scores)
     if name in ("best_estimator_", "estimator_", "best_model"):
         return obj
-    if name in ("best_params_", "best_params", "classes_", "n_features_in_"):
+    if name in ("best_params_", "best_params"):
+        return Array(kind="config", name=name, owner="tuned")  # an argument from here was tuned
+    if name in ("classes_", "n_features_in_"):
         return Array(kind="config", name=name)
     if name in ("feature_importances_", "coef_", "components_", "scores_", "pvalues_", "ranking_", "support_"):
         learned = _learned_of(obj)
@@ -323,6 +325,10 @@ def _drawn(run: Run, obj: Obj, call: Call, pool: bool = False) -> list[str]:
         pool = pool or obj.is_a("tuner") and calls.in_processes(construct, obj.entry.params)
         for one in steps(inner) or (inner,):
             found += _drawn(run, one, call, pool)
+    for value in construct.everything() if obj.is_a("tuner") else ():
+        for candidate in arrays.objects_in(value, 4):  # estimators among the values of a search space
+            if candidate is not inner:
+                found += _drawn(run, candidate, call, pool)
     return found
 
 
@@ -914,17 +920,15 @@ def feature_score(run: Run, entry: Entry, call: Call) -> Value:
     )
 
 
-_CORRELATIONS = ("pearsonr", "spearmanr", "kendalltau")
-
-
 def stat_test(run: Run, entry: Entry, call: Call) -> Value:
-    """A test of two groups of samples, or of columns against labels: choosing columns by its p-value is feature selection."""
-    found = [a for v in call.args for a in arrays_in(v)]
+    """Of a prediction and the truth (a correlation) a figure of merit; of two groups of samples, or of columns and labels, a
+    reason to choose columns: feature selection."""
+    found = [a for v in call.everything() for a in arrays_in(v)]
     predicted = next((a for a in found if a.prediction is not None), None)
     truth = next((a for a in found if a.prediction is None and a.has_rows), None)
-    if predicted is not None and truth is not None and _api(entry) in _CORRELATIONS:
+    if predicted is not None and truth is not None and not run.inside_forward:
         number = emit_score(run, call.node, _api(entry), "regression", predicted, truth, direction="up")
-        return Seq("tuple", [Array(kind="figure", rows=predicted.rows, scores=frozenset({number}))] * 2)
+        return Array(kind="figure", rows=predicted.rows, scores=frozenset({number}), name=predicted.name)
     if len(found) < 2 or predicted is not None or any(a.scores or a.kind not in ("table", "array", "param", "item") for a in found):
         return calls._ignored(run, entry, call)
     rows = common(a.rows for a in found if a.has_rows)  # cases against controls: two groups of one table

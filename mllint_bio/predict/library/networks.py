@@ -130,8 +130,6 @@ def attached(run: Run, obj: Obj, name: str, value: Value) -> None:
         if obj.is_a("module", "layer", "estimator.deep") and one.is_a("module", "layer", "activation", "pretrained", "object"):
             if one.subject not in obj.subject.parts and one.subject is not obj.subject:
                 obj.subject.parts.append(one.subject)
-        for generator in (one,) if one.is_a("generator") else ():
-            obj.subject.facts.setdefault("generators", []).append((generator.subject, name))
 
 
 def mode_dependent(obj: Obj) -> bool | None:
@@ -457,6 +455,7 @@ def apply_loss(run: Run, obj: Obj | None, call: Call, name: str) -> Value:
         kind="figure",
         rows=rows,
         name=predicted.name or truth.name,
+        learned=predicted.learned,
         prediction=prediction,
         scores=scores,
         owner=prediction.subject if prediction else None,
@@ -512,11 +511,10 @@ def loader(run: Run, entry: Entry, call: Call) -> Value:
     generators = tuple(o.subject for o in objects_in(call.kwargs.get("generator")) if o.is_a("generator"))
     inner = next((o for o in options(source) if isinstance(o, Obj)), None)
     workers = calls.literal(call, entry, entry.get("workers") or "num_workers")
-    reseeded = "worker_init_fn" in call.kwargs or "persistent_workers" in call.kwargs
-    held = tuple(s for s, _ in (inner.subject.facts.get("generators", []) if inner is not None else []))
+    held = _item_generators(run, inner) if inner is not None else ()
     run.emit(
         Loader, call.node, subject=subject, data=data.view(), shuffle=shuffle, drop_last=_literal_bool(run, entry, call, "drop_last"),
-        workers=workers if isinstance(workers, int) else None, sampler=kind, generators=() if reseeded else held,
+        workers=workers if isinstance(workers, int) else 0 if workers is None else None, sampler=kind, generators=held,
     )  # fmt: skip
     subject.facts["generator"] = bool(generators)
     subject.facts["shuffle"] = shuffle
@@ -560,7 +558,8 @@ def dataset(run: Run, entry: Entry, call: Call) -> Value:
     """A library data set over given arrays, or a source of its own."""
     found = [a for v in call.everything() for a in arrays_in(v) if a.has_rows and a.kind not in ("text", "config")]
     if found:
-        return arrays.side_by_side(run, found).but(kind="dataset")
+        members = tuple(a.learned for a in found) if len(found) == len(call.args) > 1 else ()
+        return arrays.side_by_side(run, found).but(kind="dataset", members=members)
     texts = [v.value for v in call.everything() if isinstance(v, Const) and isinstance(v.value, str)]
     label = next((t for t in texts if role_of_name(t)), texts[0] if texts else "")
     return Array(kind="dataset", rows=run.source(call.node, label, tuple(texts) or None), name="")
@@ -650,6 +649,28 @@ def _draw_order(run: Run, obj: Obj, node: ir.Node) -> None:
             calls.draws(
                 run, call, one.entry.fields, one.entry.params, what, at="iterate", purpose=None, given=given, subject=obj.subject
             )
+
+
+def _item_generators(run: Run, obj: Obj) -> tuple[Subject, ...]:
+    """Generator objects that the code of `__getitem__` uses: attributes of the data set, or names of its module."""
+    if obj.klass is None:
+        return ()
+    found: dict[Subject, None] = {}
+    top = run.executed.get(obj.klass.module.path, {})
+    pending, seen = ["__getitem__"], {"__getitem__"}
+    while pending:
+        member = obj.klass.lookup(pending.pop())
+        if member is None or not isinstance(member[1], Func):
+            continue
+        for node in ir.walk(member[1].node):
+            name = node.name if isinstance(node, (ir.Name, ir.Attribute)) else ""
+            value = obj.cells.get("." + name) if isinstance(node, ir.Attribute) else top.get(name)
+            if isinstance(value, Obj) and value.is_a("generator"):
+                found[value.subject] = None
+            elif isinstance(node, ir.Attribute) and name not in seen:
+                seen.add(name)
+                pending.append(name)
+    return tuple(found)
 
 
 def _draw_item(run: Run, obj: Obj, node: ir.Node) -> None:
@@ -931,6 +952,8 @@ def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | 
         if looks_like_module(value.name) and value.kind in ("unknown", "param"):
             return as_module(run, value, call.node)
         return value
+    if value.kind in ("unknown", "param") and (name in _KERAS_METHODS or id(value) in run.keras_models):
+        return _keras_method(run, _as_keras(run, value, call.node), name, call)
     if (
         value.kind in ("unknown", "param")
         and name in _MODULE_METHODS
@@ -1248,8 +1271,8 @@ def _trainer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
     datasets = [data_of(v) for v in values if not (isinstance(v, Obj) and v.is_a("module", "pretrained"))]
     datasets = [d for d in datasets if d.has_rows]
     keyword = {k: data_of(v) for k, v in [*(construct.kwargs.items() if construct is not None else ()), *call.kwargs.items()]}
-    if name in ("fit", "train", "fine_tune"):
-        data = keyword.get("train_dataloaders") or keyword.get("train_dataset") or (datasets[0] if datasets else UNKNOWN)
+    if name in ("fit", "train", "fine_tune", "run"):
+        data = keyword.get("train_dataloaders") or keyword.get("train_dataset") or keyword.get("train_data_loader") or (datasets[0] if datasets else UNKNOWN)
         validation = (
             keyword.get("val_dataloaders") or keyword.get("eval_dataset") or (datasets[1] if len(datasets) > 1 else UNKNOWN)
         )

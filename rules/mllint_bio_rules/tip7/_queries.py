@@ -37,7 +37,7 @@ def kind_of(fit: Fit, learned: Learned | None = None) -> str:
     if fit.role.startswith("inplace-transform"):
         return "selector-supervised" if fact == "selector-supervised" else _KINDS.get(fit.role, "omics")
     kind = _KINDS.get(fact) or _KINDS.get(fit.role) or _KINDS.get(fit.role.removeprefix("fitted-transform."), "")
-    target = learned.uses_target if learned else fit.uses_target
+    target = fit.uses_target or (learned is not None and learned.uses_target)
     return "supervised" if target and kind in ("hand-written", "representation", "decompose") else kind
 
 

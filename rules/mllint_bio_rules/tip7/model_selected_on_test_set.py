@@ -93,9 +93,9 @@ class ModelSelectedOnTestSet(Rule):
             what, variant = CHOICES[select.what]
             weak = role != "test" or in_fold(shown[-1].data.rows)
             yield self.finding(
-                select,
+                trace.anchor(select),
                 f"The {what} is chosen on the rows that give the reported `{shown[-1].metric}`, so that figure is too good.",
-                evidence=[("reported figure", shown[-1])],
+                evidence=[("chosen here", select if trace.anchor(select) != select.at else None), ("reported figure", shown[-1])],
                 severity=Severity.INFO if variant == "learning-rate" else None,
                 confidence=Confidence.LIKELY if weak else held_out_confidence(shown[-1]),
                 variant=variant,

@@ -69,7 +69,7 @@ class NoUntouchedTestSet(Rule):
             return
         told = set()
         for select in trace.of(Select):
-            shown = [s for s in finals(trace, select) if headline(trace, s)]
+            shown = [s for s in finals(trace, select) if headline(trace, s) and s.family != "loss"]
             if select.what not in CHOICES or select.keeps == {"score"} or not shown or select.at in told:
                 continue
             role = role_of(select.data, shown[-1].data)
@@ -78,8 +78,8 @@ class NoUntouchedTestSet(Rule):
             told.add(select.at)
             what, metric = CHOICES[select.what], shown[-1].metric
             yield self.finding(
-                select,
+                trace.anchor(select),
                 f"The {what} is chosen on the validation rows that give the reported `{metric}`; no untouched part exists.",
-                evidence=[("reported figure", shown[-1])],
+                evidence=[("chosen here", select if trace.anchor(select) != select.at else None), ("reported figure", shown[-1])],
                 confidence=held_out_confidence(shown[-1]) if trace.resolved else Confidence.LIKELY,
             )

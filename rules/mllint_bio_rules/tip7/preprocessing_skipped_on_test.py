@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Fit, Learned, Predict, Step, Transform
+from mllint_bio.events import Data, Fit, Learned, Predict, Step, Transform
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace, first
@@ -62,11 +62,12 @@ class PreprocessingSkippedOnTest(Rule):
             training = first(reversed(trainings_of(trace, use.subject, use)))
             if training is None or use.at in told or trace.exclusive(training, use):
                 continue
-            if not use.data.rows.known or not training.data.rows.known or self._restored(trace, use):
+            given = self._input(trace, use, training)
+            if given is None or not use.data.rows.known or not given.rows.known or self._restored(trace, use):
                 continue
-            learnt, seen = self._facts(trace, training.data.learned), self._facts(trace, use.data.learned)
+            learnt, seen = self._facts(trace, given.learned), self._facts(trace, use.data.learned)
             missing = [f for f, kind in learnt.items() if kind not in seen.values()]
-            added = [f for f, kind in seen.items() if kind not in learnt.values() and f.rows.overlap(training.data.rows)]
+            added = [f for f, kind in seen.items() if kind not in learnt.values() and f.rows.overlap(given.rows)]
             if not missing and not added:
                 continue
             told.add(use.at)
@@ -80,9 +81,18 @@ class PreprocessingSkippedOnTest(Rule):
                 f"The input of `{use.subject.label}` {how} {who} {contrast}.",
                 evidence=[("trained here", training), ("fitted here", fit)],
                 confidence=Confidence.CERTAIN
-                if missing and fit.role != "statistic" and self._one_source(use, training)
+                if missing and fit.role != "statistic" and self._one_source(use.data, given)
                 else Confidence.LIKELY,
             )
+
+    @staticmethod
+    def _input(trace: Trace, use: Predict, training: Fit | Step) -> Data | None:
+        """What the model read when it was trained; a loss says what it compared, which may come from several models."""
+        if isinstance(training, Fit) and training.method != "step":
+            return training.data
+        passes = (p for p in trace.of(Predict) if p.subject is use.subject and p.grad and p.id < training.id)
+        last = first(reversed([p.data for p in passes]))
+        return last if last is not None and last.rows == training.data.rows else None
 
     @staticmethod
     def _facts(trace: Trace, learned: frozenset[Learned]) -> dict[Learned, str]:
@@ -95,5 +105,5 @@ class PreprocessingSkippedOnTest(Rule):
         return any(t.fit < 0 and t.id < use.id and t.data.rows == use.data.rows for t in trace.of(Transform))
 
     @staticmethod
-    def _one_source(use: Predict, training: Fit | Step) -> bool:
-        return use.data.rows.steps()[:1] == training.data.rows.steps()[:1] != ()
+    def _one_source(use: Data, training: Data) -> bool:
+        return use.rows.steps()[:1] == training.rows.steps()[:1] != ()
