@@ -35,13 +35,18 @@ SHADOW = ".virtual_documents"  # where JupyterLab says that a notebook's text li
 
 @dataclass
 class Document:
-    """An open document. `good` were the diagnostics when its text was `good_text`, the last that could be analysed."""
+    """An open document.
+
+    latest: number of its latest check; good: its diagnostics when its text was `good_text`, the last that could be analysed;
+    told: what is wrong with the settings for it.
+    """
 
     uri: str
     path: str
     latest: int = -1
     good: Sequence[types.Diagnostic] = ()
     good_text: str = ""
+    told: str = ""
 
 
 class Server(LanguageServer):
@@ -56,7 +61,6 @@ class Server(LanguageServer):
         self._numbers = itertools.count()
         self._documents: dict[str, Document] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._told = ""
         for method, handler in (
             (types.INITIALIZED, self._initialized),
             (types.TEXT_DOCUMENT_DID_OPEN, self._opened),
@@ -150,7 +154,7 @@ class Server(LanguageServer):
         if answer.failure:
             self._tell(document, answer)
             return moved(document.good, document.uri, document.good_text, text)
-        self._told = ""
+        document.told = ""
         codec, related = (
             self.workspace.position_codec,
             self._capability("text_document", "publish_diagnostics", "related_information"),
@@ -168,13 +172,13 @@ class Server(LanguageServer):
     # -- what the user must know ---------------------------------------------------------------------------------
 
     def _tell(self, document: Document, answer: Answer) -> None:
-        """Log a failure; show it once if the user must mend settings or a plugin."""
+        """Log a failure; one that the user must mend is shown once, however many documents it concerns."""
         if not answer.wrong_setup:
             self._log(f"{document.path}: {answer.failure}; its last good diagnostics stay")
-        elif answer.failure != self._told:
-            self._told = answer.failure
+        elif answer.failure not in [one.told for one in self._documents.values()]:
             self._log(answer.failure)
             self.window_show_message(types.ShowMessageParams(types.MessageType.Error, f"mllint-bio: {answer.failure}"))
+        document.told = answer.failure if answer.wrong_setup else document.told
 
     def _log(self, message: str) -> None:
         self.window_log_message(types.LogMessageParams(types.MessageType.Error, message))
