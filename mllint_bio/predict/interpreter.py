@@ -11,7 +11,8 @@ objects, its changes are taken back, and the arms are joined.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -283,6 +284,27 @@ class Run:
             known = [value for value in after if value is not _MISSING]
             if known:
                 self.write(heap, key, _join_cells(key, known, where))
+
+    @contextmanager
+    def excursion(self) -> Iterator[None]:
+        """Execute something and take all of it back: events, cells and names are afterwards as they were before.
+
+        Many functions of one module are interpreted from the state that its import left, without importing it for each.
+        """
+        count, seen, executed = len(self.events), dict(self._seen), {path: dict(env) for path, env in self.executed.items()}
+        counts, steps, exhausted = dict(self._counts), self._steps, self.exhausted
+        self._journal.append({})
+        try:
+            yield
+        finally:
+            self._restore(self._journal.pop())
+            del self.events[count:]
+            self._seen, self._counts, self._steps, self.exhausted = seen, counts, steps, exhausted
+            for path, env in list(self.executed.items()):
+                if path in executed:
+                    env.clear()
+                    env.update(executed[path])
+            self.patience.clear()
 
     # -- modules -------------------------------------------------------------------------------------------------
 

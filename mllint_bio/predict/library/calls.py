@@ -713,13 +713,27 @@ def _device(run: Run, entry: Entry, call_: Call) -> Value:
     device = entry.get("device") or ""
     if device.startswith("$"):
         value = call_.get(device[1:], entry.params) or call_.at(0)
-        text = device_text(value)
-        if text:
-            run.emit(Device, call_.node, device=text)
-        return value.but(kind="config") if isinstance(value, Array) else Array(kind="config", name=text)
+        text = emit_device(run, call_.node, value)
+        if isinstance(value, Array):
+            return value.but(kind="config")
+        return Array(kind="config", name=text, owner="conditional" if device_is_conditional(run, value) else None)
     if device and device not in ("cpu", "auto"):
-        run.emit(Device, call_.node, device=device)
+        run.emit(Device, call_.node, device=device, conditional=bool(run.branch))
     return Array(kind="config", name=device)
+
+
+def emit_device(run: Run, node: ir.Node, value: Value | None, module: Subject | None = None) -> str:
+    """Record the accelerator that the value names, if it names one; its name."""
+    text = device_text(value)
+    if text:
+        run.emit(Device, node, device=text, conditional=device_is_conditional(run, value), module=module)
+    return text
+
+
+def device_is_conditional(run: Run, value: Value | None) -> bool:
+    """Whether the device is used only if there is one: chosen among several, chosen before, or named in an arm of a branch."""
+    chosen = isinstance(value, Array) and value.owner == "conditional"
+    return chosen or isinstance(value, Choice) or bool(run.branch)
 
 
 def device_text(value: Value | None) -> str:

@@ -706,7 +706,7 @@ def trainer(run: Run, entry: Entry, call: Call) -> Value:
     accelerator = call.get("accelerator", entry.params) or call.get("gpus", ())
     text = calls.device_text(accelerator) if accelerator is not None else ""
     if text or "gpus" in call.kwargs or "devices" in call.kwargs and text:
-        run.emit(Device, call.node, device=text or "cuda")
+        run.emit(Device, call.node, device=text or "cuda", conditional=bool(run.branch))
     benchmark = calls.literal(call, entry, "benchmark")
     if benchmark is True:
         from mllint_bio.events import Determinism
@@ -827,11 +827,9 @@ def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
 
 def _moved(run: Run, name: str, call: Call, module: Subject | None = None) -> None:
     if name == "cuda":
-        run.emit(Device, call.node, device="cuda", module=module)
+        run.emit(Device, call.node, device="cuda", conditional=bool(run.branch), module=module)
     elif name == "to" and call.args:
-        text = calls.device_text(call.args[0])
-        if text:
-            run.emit(Device, call.node, device=text, module=module)
+        calls.emit_device(run, call.node, call.args[0], module)
 
 
 def _optimizer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
