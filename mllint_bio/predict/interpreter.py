@@ -48,6 +48,11 @@ from mllint_bio.rows import UNKNOWN_ROWS, Rows, either, source
 
 E = TypeVar("E", bound=Event)
 
+# What a run remembers beside events and cells; an excursion puts it back.
+_NOTES = (
+    "repeated", "patience", "keras_models", "materialised", "orders", "saved", "statistics", "columns", "samples", "slices", "pairs", "grown", "visits",
+    "applied", "_seen", "_counts", "_loops",
+)  # fmt: skip
 MAX_DEPTH = 14
 MAX_CALLS_PER_FUNCTION = 48
 MAX_STEPS = 600_000
@@ -165,6 +170,7 @@ class Run:
         self.pairs: dict[Any, dict[str, tuple[str, str, Site]]] = {}  # see `choices.pairing`
         self.grown: dict[Loop, list[Seq]] = {}  # loop -> lists that grew inside it
         self.class_loops: set[Loop] = set()  # loops over classes: what grows in them lies class by class
+        self.cutoff_loops: set[Loop] = set()  # loops whose variable cuts predictions into labels
         self.visits: dict[Any, int] = {}  # (loader, place of the pass) -> number of the pass
         self.backward: Array = UNKNOWN  # the loss of the last backward pass
         self.applied: dict[Subject, Obj] = {}  # networks known only from their use
@@ -291,20 +297,22 @@ class Run:
 
         Many functions of one module are interpreted from the state that its import left, without importing it for each.
         """
-        count, seen, executed = len(self.events), dict(self._seen), {path: dict(env) for path, env in self.executed.items()}
-        counts, steps, exhausted = dict(self._counts), self._steps, self.exhausted
+        count, executed = len(self.events), {path: dict(env) for path, env in self.executed.items()}
+        notes = {name: dict(getattr(self, name)) for name in _NOTES}
+        marks = set(self.sliced), set(self.class_loops), self._steps, self.exhausted
         self._journal.append({})
         try:
             yield
         finally:
             self._restore(self._journal.pop())
             del self.events[count:]
-            self._seen, self._counts, self._steps, self.exhausted = seen, counts, steps, exhausted
+            for name, content in notes.items():
+                setattr(self, name, content)
+            self.sliced, self.class_loops, self._steps, self.exhausted = marks
             for path, env in list(self.executed.items()):
                 if path in executed:
                     env.clear()
                     env.update(executed[path])
-            self.patience.clear()
 
     # -- modules -------------------------------------------------------------------------------------------------
 
@@ -1358,7 +1366,7 @@ def named(value: Value, name: str) -> Value:
             return value
         return value.but(name=name)
     if isinstance(value, Obj):
-        if not value.subject.name:
+        if not value.subject.name and name != "self":
             value.subject.name = name
         data = value.cells.get("#data")
         if isinstance(data, Array) and role_of_name(name) and not role_of_name(data.name):
@@ -1368,7 +1376,11 @@ def named(value: Value, name: str) -> Value:
 
 def counted(value: Value, loop: Loop) -> Value:
     """The variable of a loop over numbers, which remembers its loop."""
-    return value.but(loop=loop) if isinstance(value, Array) and value.kind == "scalar" else value
+    if isinstance(value, Choice) and all(isinstance(o, Const) and type(o.value) in (int, float) for o in value.options):
+        return Array(kind="scalar", loop=loop)
+    if isinstance(value, Array) and (value.kind == "scalar" or value.kind == "item" and not value.has_rows):
+        return value.but(loop=loop)
+    return value
 
 
 def truth(value: Value) -> bool | None:
