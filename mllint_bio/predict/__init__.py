@@ -175,7 +175,7 @@ class _Gathering:
             return
         self.traces.append(
             Trace(
-                events=run.events,
+                events=list(run.events),
                 entry=entry,
                 path=module.unit.path,
                 name=name,
@@ -197,53 +197,79 @@ class _Gathering:
     # -- what nothing calls --------------------------------------------------------------------------------------
 
     def uncalled(self, module: Module) -> None:
-        """Interpret functions and classes of a module that no program entered."""
+        """Interpret functions and classes of a module that no program entered, each from the state that its import left."""
         skeleton = module.skeleton
-        for chunk in skeleton.chunks:
-            if not chunk.name or not _INTERESTING.search(chunk.text):
-                continue
-            for statement in skeleton.lowered(chunk):
-                if isinstance(statement, ir.FunctionDef) and not self._was_entered(module, statement):
-                    self._function(module, statement.name)
-                elif isinstance(statement, ir.ClassDef):
-                    self._methods(module, statement)
+        todo = [
+            (chunk, statement)
+            for chunk in skeleton.chunks
+            if chunk.name and _INTERESTING.search(chunk.text)
+            for statement in skeleton.lowered(chunk)
+            if isinstance(statement, ir.ClassDef) or (isinstance(statement, ir.FunctionDef) and not self._was_entered(module, statement))
+        ]
+        if not todo:
+            return
+        run = Run(self.project)
+        try:
+            run.run_module(module)
+        except (OutOfBudget, RecursionError):
+            run.exhausted = True
+        for chunk, statement in todo:
+            if isinstance(statement, ir.ClassDef):
+                self._methods(run, module, statement, chunk.text)
+            elif isinstance(statement, ir.FunctionDef):
+                self._function(run, module, statement.name)
 
     def _was_entered(self, module: Module, node: ir.FunctionDef) -> bool:
         return (str(module.path), node.st, node.id) in self.entered
 
-    def _function(self, module: Module, name: str) -> None:
-        run = Run(self.project)
-        try:
-            func = run.member(module, name)
-            if isinstance(func, Func):
-                _invoke(run, func, None)
-        except (OutOfBudget, RecursionError):
-            run.exhausted = True
-        self._keep(run, module, "function", name)
+    def _function(self, run: Run, module: Module, name: str) -> None:
+        with run.excursion():
+            try:
+                func = run.member(module, name)
+                if isinstance(func, Func):
+                    _invoke(run, func, None)
+            except (OutOfBudget, RecursionError):
+                run.exhausted = True
+            self._keep(run, module, "function", name)
 
-    def _methods(self, module: Module, node: ir.ClassDef) -> None:
+    def _methods(self, run: Run, module: Module, node: ir.ClassDef, text: str) -> None:
         methods = [
             s
             for s in node.body
-            if isinstance(s, ir.FunctionDef) and not s.name.startswith("__") and not self._was_entered(module, s)
+            if isinstance(s, ir.FunctionDef)
+            and not s.name.startswith("__")
+            and not self._was_entered(module, s)
+            and _INTERESTING.search(_method_text(text, s.name))
         ]
-        constructor = next((s for s in node.body if isinstance(s, ir.FunctionDef) and s.name == "__init__"), None)
-        if constructor is not None and self._was_entered(module, constructor) and not methods:
+        if not methods:
             return
-        for method in methods[:40]:
-            run = Run(self.project)
+        with run.excursion():
             try:
                 klass = run.member(module, node.name)
                 if not isinstance(klass, Klass):
                     return
                 receiver = _instance(run, klass)
-                found = klass.lookup(method.name)
-                member = run.force(found[1], found[0].members, method.name) if found else None
-                if isinstance(member, Func) and (str(module.path), method.st, method.id) not in run.entered:
-                    _invoke(run, member, None if "staticmethod" in member.wrappers else receiver)
             except (OutOfBudget, RecursionError):
-                run.exhausted = True
-            self._keep(run, module, "function", f"{node.name}.{method.name}")
+                return
+            for method in methods[:40]:
+                with run.excursion():
+                    try:
+                        found = klass.lookup(method.name)
+                        member = run.force(found[1], found[0].members, method.name) if found else None
+                        if isinstance(member, Func) and (str(module.path), method.st, method.id) not in run.entered:
+                            _invoke(run, member, None if "staticmethod" in member.wrappers else receiver)
+                    except (OutOfBudget, RecursionError):
+                        run.exhausted = True
+                    self._keep(run, module, "function", f"{node.name}.{method.name}")
+
+
+def _method_text(text: str, name: str) -> str:
+    """Source of a method inside the source of its class, up to the next method."""
+    start = re.search(rf"\bdef {re.escape(name)}\b", text)
+    if start is None:
+        return text
+    end = re.search(r"\n[ \t]+(?:async )?def ", text[start.end() :])
+    return text[start.start() : start.end() + end.start()] if end else text[start.start() :]
 
 
 def _syntax_only(module: Module) -> list[Problem]:

@@ -53,7 +53,7 @@ class Array(Value):
     1 as the metric gives it, -1 negated, 0 not known.
     shown: how several figures were condensed into it (mean, median, spread, max, min, sum). loop: the loop whose variable it is.
     members: facts of each of the arrays that are bundled into it, rows in step (a data set of inputs and labels).
-    visit: which pass over its loader it was collected in (see `Data.visit`).
+    visit: which pass over its loader it was collected in (see `Data.visit`). chosen: ids of the Select events that chose it (a threshold).
     """
 
     kind: str = "unknown"
@@ -82,6 +82,7 @@ class Array(Value):
     loop: Any = None
     visit: int = 0
     members: tuple[frozenset[Learned], ...] = ()
+    chosen: frozenset[int] = frozenset()
 
     @property
     def has_rows(self) -> bool:
@@ -361,6 +362,7 @@ def _join_arrays(a: Array, b: Array, where: Any) -> Array:
         shown=a.shown if a.shown == b.shown or not b.scores else b.shown if not a.scores else frozenset(),
         loop=a.loop if a.loop is b.loop else None,
         visit=a.visit if a.visit == b.visit else 0,
+        chosen=a.chosen | b.chosen,
         members=a.members if a.members == b.members else (),
     )
 

@@ -157,6 +157,7 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
         else "",
         noise=next((a.noise for a in found if a.noise), ""),
         name=next((a.name for a in found if a.has_rows), ""),
+        chosen=frozenset().union(*(a.chosen for a in found)),
         visit=found[0].visit if all(a.visit == found[0].visit for a in found) else 0,
     )
 
@@ -518,6 +519,7 @@ def emit_score(run: Run, node: ir.Node, metric: str, family: str, predicted: Arr
         subject=subject,
         fitted=fitted,
         inputs=inputs,
+        chosen=predicted.chosen,
         **fields,
     )
 
@@ -631,7 +633,10 @@ def _compare_prediction(run: Run, node: ir.Compare, a: Array, op: str, b: Array,
     if op in (">", ">=", "<", "<=") and not predicted.scores:
         label = Array(**{**_fields(predicted), "prediction": _as_output(prediction, "label"), "activation": ""})
         threshold = b if predicted is a else a
+        if isinstance(threshold.loop, Loop):
+            run.cutoff_loops.add(threshold.loop)
         return label.but(
+            chosen=label.chosen | threshold.chosen,
             owner=threshold.owner if isinstance(threshold.owner, str) else predicted.owner, scores=label.scores | threshold.scores
         )
     return predicted.but(kind="mask", scores=a.scores | b.scores, mask=((run.site(node), "p"), True))
@@ -675,8 +680,8 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
     index = indices[0] if len(indices) == 1 else None
     if isinstance(value, Seq):
         found = _item_of_sequence(run, value, index, node)
-        if isinstance(found, Array) and found.scores and isinstance(index, Array) and index.shown:
-            return found.but(shown=index.shown)
+        if isinstance(found, Array) and isinstance(index, Array) and (index.shown or index.chosen):
+            return found.but(shown=index.shown if found.scores else found.shown, chosen=found.chosen | index.chosen)
         return found
     if isinstance(value, Dict):
         if isinstance(index, Const):
@@ -819,6 +824,8 @@ class ByIdentifier:
 
 
 def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: bool) -> Value:
+    if index.chosen:
+        return value.but(scores=value.scores | index.scores, chosen=value.chosen | index.chosen)
     if index.scores and not index.has_rows:
         return value.but(scores=value.scores | index.scores)
     if index.kind == "index":

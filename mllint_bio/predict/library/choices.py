@@ -161,6 +161,8 @@ def what_is_chosen(run: Run, scores: frozenset[int]) -> str:
 
 def _chosen_in(run: Run, loop: Loop) -> str:
     """What a choice between the scores of the rounds of a loop chooses."""
+    if loop in run.cutoff_loops:
+        return "threshold"
     inside = [e for e in run.events[-400:] if any(one is loop for one in e.loops)]
     if loop.kind is LoopKind.OTHER:
         return "epoch" if any(isinstance(e, Step) for e in inside) else "hyperparameter"
@@ -233,10 +235,13 @@ def kept(run: Run, number: int, node: ir.If, before: dict[str, Value], flow: Flo
 
     keeps: set[str] = set()
     tested = set(_text_of_test(node.test))
-    for name, value in run.frames[-1].env.items():
+    env = run.frames[-1].env
+    for name, value in list(env.items()):
         old = before.get(name)
         if old is value:
             continue
+        if isinstance(value, Array) and value.loop in run.cutoff_loops:
+            env[name] = value.but(chosen=frozenset({number}), loop=None)
         if name in tested or scores_of(value):
             keeps.add("score")
         if isinstance(value, Array) and value.kind == "weights":
@@ -371,7 +376,8 @@ def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False
         direction=directed("up" if "max" in how else "down" if "min" in how else "", value),
         keeps=frozenset({"model" if what == "model" and (key or how.startswith("arg")) else "score"}),
     )  # fmt: skip
-    return condensed(value.but(kind="figure", owner=("chosen", number)), how)
+    chosen = frozenset({number}) if what == "threshold" else frozenset()
+    return condensed(value.but(kind="figure", owner=("chosen", number), chosen=chosen), how)
 
 
 # -- what reaches a reader -------------------------------------------------------------------------------------------
