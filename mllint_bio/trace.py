@@ -80,8 +80,10 @@ class Trace:
 
     @cached_property
     def training_rows(self) -> list[Rows]:
-        """Row sets that some predictor learned from."""
-        return list(dict.fromkeys(f.data.rows for f in self.trainings if f.data.rows.known))
+        """Row sets that some predictor learned from, by a fit or by the steps of an optimizer."""
+        fitted = [f.data.rows for f in self.trainings]
+        stepped = [s.data.rows for s in self.of(Step)]
+        return [rows for rows in dict.fromkeys(fitted + stepped) if rows.known]
 
     @cached_property
     def scores(self) -> list[Score]:

@@ -396,7 +396,13 @@ class Run:
             self._steps += 1
             if self._steps > MAX_STEPS:
                 raise OutOfBudget
-            flow = _STATEMENTS[type(statement)](self, statement)
+            try:
+                flow = _STATEMENTS[type(statement)](self, statement)
+            except RecursionError:
+                if len(self.frames) > 1:
+                    raise
+                self.exhausted = True  # too deep for this statement of the module; the next ones may well be read
+                continue
             if flow is not Flow.NEXT:
                 return flow
         return Flow.NEXT
@@ -1120,8 +1126,13 @@ class Run:
         return Seq("slice", parts)
 
     def _binary(self, node: ir.Binary) -> Value:
-        left = self.eval(node.left)
-        return library.binary(self, node, left, node.op, self.eval(node.right))
+        chain = [node]
+        while isinstance(chain[-1].left, ir.Binary):  # `a + b + c + ...` leans left: no recursion along it
+            chain.append(chain[-1].left)
+        value = self.eval(chain[-1].left)
+        for one in reversed(chain):
+            value = library.binary(self, one, value, one.op, self.eval(one.right))
+        return value
 
     def _boolean(self, node: ir.Boolean) -> Value:
         left = self.eval(node.left)

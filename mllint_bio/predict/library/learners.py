@@ -479,9 +479,11 @@ def _score(run: Run, obj: Obj, call: Call) -> Value:
         ("accuracy", "label") if task == "classifier" else ("r2", "regression") if task == "regressor" else ("score", "unknown")
     )
     inputs = obj.cells.get("#inputs")
+    output = "label" if task == "classifier" else "value" if task == "regressor" else "unknown"
+    event = run.emit(PredictEvent, call.node, subject=obj.subject, data=data.view(), output=output)
     predicted = Array(
         kind="array", rows=data.rows, name=data.name, learned=data.learned | (inputs if isinstance(inputs, frozenset) else frozenset()) | _learned_of(obj),
-        prediction=Prediction(obj.subject, data.rows, "label" if task == "classifier" else "value"), group=data.group, ordered=data.ordered,
+        prediction=Prediction(obj.subject, data.rows, output, event), group=data.group, ordered=data.ordered,
     )  # fmt: skip
     number = emit_score(run, call.node, metric, family, predicted, truth, direction="up")
     return Array(kind="figure", rows=data.rows, scores=frozenset({number}), name=data.name)

@@ -1249,7 +1249,8 @@ def _keras_evaluate(run: Run, obj: Obj, call: Call) -> Value:
     truth = data_of(call.get("y", ("x", "y")) or UNKNOWN)
     inputs = obj.cells.get("#inputs")
     learned = data.learned | (inputs if isinstance(inputs, frozenset) else frozenset())
-    predicted = data.but(prediction=Prediction(obj.subject, data.rows, "score"), learned=learned)
+    event = run.emit(PredictEvent, call.node, subject=obj.subject, data=data.view(), output="score", mode="managed")
+    predicted = data.but(prediction=Prediction(obj.subject, data.rows, "score", event), learned=learned)
     numbers = [emit_score(run, call.node, metric, family, predicted, truth, direction="down" if family == "loss" else "up", decomposable=True)
                for metric, family in _metrics(obj, with_loss=True)]  # fmt: skip
     figures = [Array(kind="figure", rows=data.rows, scores=frozenset({n}), name=data.name) for n in numbers]

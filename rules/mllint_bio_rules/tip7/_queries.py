@@ -87,7 +87,7 @@ def leaks(trace: Trace) -> Iterator[Leak]:
 def _trained_too(trace: Trace, learned: Learned, score: Score) -> bool:
     if score.cross_validated:
         return bool(score.data.rows.subset(learned.rows))
-    trained = [score.fitted] if score.fitted.known else learned_rows(trace)
+    trained = [score.fitted] if score.fitted.known else trace.training_rows
     return any(learned.rows.overlap(rows) for rows in trained)
 
 
@@ -159,7 +159,7 @@ def made_on_both_sides(trace: Trace, resample: Resample, score: Score) -> bool:
     """Whether rows that a resampling made are proven to be among the training rows of the scored model as well."""
     if score.cross_validated:
         return True
-    trained = [score.fitted] if score.fitted.known else learned_rows(trace)
+    trained = [score.fitted] if score.fitted.known else trace.training_rows
     return any(rows.overlap(resample.result) for rows in trained)
 
 
@@ -171,8 +171,3 @@ def trainings_of(trace: Trace, subject: Subject, before: Event) -> list[Fit | St
         if (isinstance(event, Fit) and event.subject is subject)
         or (isinstance(event, Step) and any(module is subject for module in event.modules))
     ]
-
-
-def learned_rows(trace: Trace) -> list[Rows]:
-    """Rows that some predictor learned from, by a fit or by optimizer steps."""
-    return [*trace.training_rows, *(step.data.rows for step in trace.of(Step) if step.data.rows.known)]

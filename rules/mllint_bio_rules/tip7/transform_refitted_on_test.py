@@ -8,7 +8,7 @@ from mllint_bio.events import Data, Fit, Predict
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
-from mllint_bio_rules.tip7._queries import kind_of, learned_rows
+from mllint_bio_rules.tip7._queries import kind_of
 
 CODES = ("fitted-transform.label", "fitted-transform.encode")
 NEW_COLUMNS = ("decompose", "vectorise", "selector-supervised", "selector-unsupervised")
@@ -91,7 +91,7 @@ class TransformRefittedOnTest(Rule):
 
     @staticmethod
     def _trained_on(trace: Trace, data: Data) -> bool:
-        return data.named_role == "train" or any(data.rows.overlap(rows) for rows in learned_rows(trace))
+        return data.named_role == "train" or any(data.rows.overlap(rows) for rows in trace.training_rows)
 
     @staticmethod
     def _used(trace: Trace, fit: Fit) -> str:
