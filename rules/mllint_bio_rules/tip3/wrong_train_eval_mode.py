@@ -97,6 +97,8 @@ class WrongTrainEvalMode(Rule):
         for step in trace.of(Step):
             loops = [loop for loop in step.loops if loop.kind in (LoopKind.EPOCH, LoopKind.BATCH)]
             for module, loop in ((m, one) for m in step.modules for one in loops):
+                if _mode_at(step, module) in ("train", "unknown"):
+                    continue
                 switched, dependent = _left_in_eval(trace, step, module, loop), _mode_dependent(trace, module)
                 if switched is None or step.managed or dependent is False or id(module) in seen:
                     continue
@@ -110,6 +112,11 @@ class WrongTrainEvalMode(Rule):
                     variant="train-missing",
                     remedy=f"Call `{name}.train()` at the start of every epoch.",
                 )
+
+
+def _mode_at(step: Step, module: Subject) -> str:
+    """The mode that the network is in when the step is made; empty if the trace does not say."""
+    return dict(zip(step.modules, step.modes, strict=False)).get(module, "")
 
 
 def _left_in_eval(trace: Trace, step: Step, module: Subject, loop: Loop) -> Mode | None:
