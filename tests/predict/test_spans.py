@@ -51,7 +51,8 @@ PROGRAMS = {
                  .lower())
         ''',
     "tabs": "if a:\n\tb = c(\n\t\td,\n\t\te,\n\t)\n\tif b:\n\t\tf(b)[0]\n\telse:\n\t\tg = lambda x, y=1: x\n",
-    "windows line ends": "import a\r\nx = a.f(1,\r\n        2)\r\n\r\ndef g(y):\r\n    '''doc\r\n    string'''\r\n    return y[1:2, ::3]\r\n",
+    "windows line ends": "import a\r\nx = a.f(1,\r\n        2)\r\n\r\n"
+    "def g(y):\r\n    '''doc\r\n    string'''\r\n    return y[1:2, ::3]\r\n",
     "several statements on a line": "a = 1; b = f(a); c = a if b else {b: a, **d}\nfor x in y: z(x); w(x)\n",
     "control flow": """
         try:
