@@ -95,8 +95,7 @@ def compound(inner: st.SearchStrategy[list[str]]) -> st.SearchStrategy[list[str]
     )
 
     def with_jump(first: str, inside: list[str], jump: str) -> list[str]:
-        return [*first.split("
-"), *inside, *([f"    {jump}"] if first.startswith(("for", "while")) else [])]
+        return [*first.splitlines(), *inside, *([f"    {jump}"] if first.startswith(("for", "while")) else [])]
 
     looped = st.builds(with_jump, head, body, st.sampled_from(["break", "continue", "pass"]))
     tried = st.builds(lambda b, c: ["try:", *b, "except Exception as i:", *c], body, body)
