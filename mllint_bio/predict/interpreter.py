@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mllint_bio.catalog import lookup
-from mllint_bio.events import Event, Loop, LoopKind, Report, Select, Site, Subject, Unresolved
+from mllint_bio.events import Event, Loop, LoopKind, Report, Select, Site, Step, Subject, Unresolved
 from mllint_bio.predict import ir
 from mllint_bio.predict.project import Module, Project
 from mllint_bio.predict.values import (
@@ -51,7 +51,7 @@ E = TypeVar("E", bound=Event)
 # What a run remembers beside events and cells; an excursion puts it back.
 _NOTES = (
     "repeated", "patience", "keras_models", "materialised", "orders", "saved", "statistics", "columns", "samples", "slices", "pairs", "grown", "visits",
-    "applied", "_seen", "_counts", "_loops",
+    "applied", "stepped", "_seen", "_counts", "_loops",
 )  # fmt: skip
 MAX_DEPTH = 14
 MAX_CALLS_PER_FUNCTION = 48
@@ -171,6 +171,7 @@ class Run:
         self.grown: dict[Loop, list[Seq]] = {}  # loop -> lists that grew inside it
         self.class_loops: set[Loop] = set()  # loops over classes: what grows in them lies class by class
         self.cutoff_loops: set[Loop] = set()  # loops whose variable cuts predictions into labels
+        self.stepped: dict[Loop, tuple[bool, bool]] = {}  # loop with optimizer steps -> (in an inner loop, over a loader)
         self.visits: dict[Any, int] = {}  # (loader, place of the pass) -> number of the pass
         self.backward: Array = UNKNOWN  # the loss of the last backward pass
         self.applied: dict[Subject, Obj] = {}  # networks known only from their use
@@ -200,6 +201,11 @@ class Run:
         number = len(self.events)
         self.events.append(event(id=number, at=at, calls=self.calls, loops=self.loops, branch=self.branch, **fields))
         self._seen[key] = number
+        if event is Step:
+            for depth, loop in enumerate(self.loops):
+                inner, over_loader = self.stepped.get(loop, (False, False))
+                data = fields.get("data")
+                self.stepped[loop] = (inner or depth + 1 < len(self.loops), over_loader or getattr(data, "loader", None) is not None)
         return number
 
     def loop(self, node: ir.Node, kind: LoopKind, variable: str = "") -> Loop:
@@ -532,7 +538,7 @@ class Run:
     def _annotated(self, node: ir.AnnAssign) -> Flow:
         if node.value is not None:
             self.assign(node.target, self.eval(node.value), node)
-        elif self.frames[-1].klass is not None and isinstance(node.target, ir.Name):
+        if self.frames[-1].klass is not None and isinstance(node.target, ir.Name):
             self.frames[-1].env.setdefault("__fields__", Seq("list"))
             fields = self.frames[-1].env["__fields__"]
             assert isinstance(fields, Seq)
@@ -1091,13 +1097,12 @@ class Run:
             if isinstance(member, Func):
                 self.inline(member, call, obj)
         else:
-            fields = klass.members.get("__fields__")
-            names = [c.value for c in fields.items if isinstance(c, Const)] if isinstance(fields, Seq) else []
-            for position, name in enumerate(names):
+            declared = [one.members.get("__fields__") for one in reversed(klass.mro())]
+            names = list(dict.fromkeys(c.value for fields in declared if isinstance(fields, Seq) for c in fields.items if isinstance(c, Const)))
+            for name in names:
                 value = call.get(name, names)
                 if value is not None:
                     self._set_attribute(obj, name, value)
-                del position
             library.base_init(self, obj, call)
         library.built(self, obj, call)
         return obj

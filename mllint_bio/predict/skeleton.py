@@ -165,6 +165,8 @@ def _does_something(statement: ast.stmt) -> bool:
         return isinstance(statement.value, ast.Call)
     if isinstance(statement, (ast.For, ast.While, ast.With)):
         return True
+    if isinstance(statement, (ast.Try, ast.If)):
+        return any(map(_does_something, [*statement.body, *statement.orelse]))
     if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None:
         return any(isinstance(n, ast.Call) and (getattr(n.func, "attr", None) or getattr(n.func, "id", None)) in _WORK for n in ast.walk(statement.value))
     return False

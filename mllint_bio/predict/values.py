@@ -120,11 +120,20 @@ _serial = itertools.count()
 class Heap(Value):
     """A value with identity and mutable cells. All writes go through the interpreter's journal, so that branches can be undone."""
 
-    __slots__ = ("cells", "serial")
+    __slots__ = ("_element", "cells", "serial")
 
     def __init__(self, **cells: Any) -> None:
         self.cells: dict[str, Any] = cells
         self.serial = next(_serial)
+        self._element: tuple[Any, Any, Value] | None = None
+
+    def _joined(self, members: Iterable[Value]) -> Value:
+        """Join of the members, remembered until the members change."""
+        items, rest = self.cells["items"], self.cells["rest"]
+        if self._element is None or self._element[0] is not items or self._element[1] is not rest:
+            known = [*members, *([rest] if rest is not None else [])]
+            self._element = (items, rest, join_all(known) if known else UNKNOWN)
+        return self._element[2]
 
 
 class Obj(Heap):
@@ -170,8 +179,7 @@ class Seq(Heap):
 
     def element(self) -> Value:
         """One member, whichever."""
-        members = [*self.items, *([self.rest] if self.rest is not None else [])]
-        return join_all(members) if members else UNKNOWN
+        return self._joined(self.items)
 
 
 class Dict(Heap):
@@ -194,8 +202,7 @@ class Dict(Heap):
 
     def element(self) -> Value:
         """One value, whichever."""
-        members = [*self.items.values(), *([self.rest] if self.rest is not None else [])]
-        return join_all(members) if members else UNKNOWN
+        return self._joined(self.items.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -308,16 +315,20 @@ def join(a: Value, b: Value, where: Any = None) -> Value:
         return a
     if isinstance(b, Array) and isinstance(a, Const) and _plain(b):
         return b
-    found: list[Value] = []
-    for option in (*options(a), *options(b)):
-        if any(option is other or (isinstance(option, Const) and option == other) for other in found):
-            continue
-        if isinstance(option, Array):
-            index = next((i for i, other in enumerate(found) if isinstance(other, Array)), None)
-            if index is not None:
-                found[index] = _join_arrays(found[index], option, where)  # type: ignore[arg-type]
-                continue
-        found.append(option)
+    if isinstance(a, Choice) and isinstance(b, Const) and (len(a.options) >= MAX_CHOICES or b in a.options):
+        return a
+    found: list[Value] = list(options(a))
+    array = next((i for i, other in enumerate(found) if isinstance(other, Array)), -1)
+    for option in options(b):
+        if isinstance(option, Const):
+            if option not in found:
+                found.append(option)
+        elif isinstance(option, Array) and array >= 0:
+            found[array] = _join_arrays(found[array], option, where)  # type: ignore[arg-type]
+        elif not any(option is other for other in found):
+            if isinstance(option, Array):
+                array = len(found)
+            found.append(option)
     if len(found) == 1:
         return found[0]
     if len(found) > MAX_CHOICES:

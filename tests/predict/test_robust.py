@@ -24,11 +24,11 @@ CALLS = """
     np.load pd.read_csv train_test_split LogisticRegression StandardScaler KFold cross_val_score accuracy_score roc_auc_score
     make_pipeline torch.tensor nn.Linear nn.Sequential torch.optim.Adam np.random.permutation np.random.seed len range zip
     enumerate sorted max print list set dict f C getattr super map
-""".split()
+"""
 METHODS = """
     fit predict fit_transform split mean append items drop sample backward step eval state_dict groupby iloc get to
-""".split()
-OPERATORS = "+ - * / @ < >= == in is and or &".split()
+"""
+OPERATORS = "+ - * / @ < >= == in is and or &"
 STATEMENTS = ["pass", "global best", "import random as r", "from torch import *", "del X", "assert X", "raise ValueError(X)"]
 
 
@@ -45,12 +45,12 @@ def extended(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
     called = arguments.map(ordered)
     return st.one_of(
-        st.builds("{}({})".format, st.sampled_from(CALLS), called),
-        st.builds("({}).{}({})".format, inner, st.sampled_from(METHODS), called),
-        st.builds("({}).{}".format, inner, st.sampled_from(METHODS)),
+        st.builds("{}({})".format, st.sampled_from(CALLS.split()), called),
+        st.builds("({}).{}({})".format, inner, st.sampled_from(METHODS.split()), called),
+        st.builds("({}).{}".format, inner, st.sampled_from(METHODS.split())),
         st.builds("({})[{}]".format, inner, inner),
         st.builds("({})[{}:{}]".format, inner, inner, inner),
-        st.builds("({}) {} ({})".format, inner, st.sampled_from(OPERATORS), inner),
+        st.builds("({}) {} ({})".format, inner, st.sampled_from(OPERATORS.split()), inner),
         st.builds("-({})".format, inner),
         st.builds("not ({})".format, inner),
         st.builds("[{}, {}]".format, inner, inner),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
@@ -52,10 +53,14 @@ def call(run: Run, path: str, call_: Call) -> Value:
 
 def handler_of(entry: Entry) -> Handler | None:
     """The handler of the entry's role, the most specific first."""
+    return _handler_of_role(entry.role)
+
+
+@cache
+def _handler_of_role(role: str) -> Handler | None:
     from mllint_bio.predict.library import learners, networks
 
     table: dict[str, Handler] = {**_HANDLERS, **learners.HANDLERS, **networks.HANDLERS}
-    role = entry.role
     while role:
         if role in table:
             return table[role]

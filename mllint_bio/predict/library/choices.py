@@ -135,11 +135,10 @@ def loop_done(run: Run, loop: Loop) -> None:
     lies_by_class(run, loop)
     if loop.kind is not LoopKind.OTHER:
         return
-    steps = [e for e in run.events if isinstance(e, Step) and any(one is loop for one in e.loops)]
-    if not steps:
-        return
-    inner = [one for step in steps for one in step.loops if one is not loop and step.loops.index(one) > step.loops.index(loop)]
-    loop.kind = LoopKind.EPOCH if inner else LoopKind.BATCH if steps[0].data.loader is not None else LoopKind.EPOCH
+    stepped = run.stepped.get(loop)
+    if stepped is not None:
+        inner, over_loader = stepped
+        loop.kind = LoopKind.BATCH if over_loader and not inner else LoopKind.EPOCH
 
 
 # -- selections ------------------------------------------------------------------------------------------------------
@@ -399,7 +398,7 @@ def after_assign(run: Run, node: ir.Assign, value: Value) -> None:
         run.emit(ZeroGrad, node, subject=None)
         return
     name = target.name if isinstance(target, (ir.Name, ir.Attribute)) else ""
-    for item_target, item in _pairs(target, value, node):
+    for item_target, item in _pairs(target, value, node) if isinstance(value, (Array, Seq)) else ():
         if (
             isinstance(item, Array)
             and item.kind == "weights"
@@ -424,6 +423,8 @@ def _pairs(target: ir.Expr, value: Value, node: ir.Assign) -> list[tuple[str, Va
 
 def pairing(run: Run, node: ir.Assign) -> None:
     """Remember `X_trainE = expr[train_index]`, so that the test part cut from another table is noticed (MLB714)."""
+    if not isinstance(node.value, (ir.Subscript, ir.Collection)):
+        return
     from mllint_bio.events import Pairing
     from mllint_bio.predict.library.calls import dotted_name
     from mllint_bio.predict.values import role_of_name
