@@ -45,11 +45,19 @@ class Bound:
     terms: tuple[tuple[str, float], ...] = ()
 
     def at_most(self, other: Bound) -> bool:
-        """Whether this boundary is provably not after the other."""
+        """Whether this boundary is provably not after the other; one that counts from the end is not compared with one from the start."""
+        if self.from_end != other.from_end:
+            return False
         mine, theirs = dict(self.terms), dict(other.terms)
         return self.constant <= other.constant and all(
             mine.get(symbol, 0.0) <= theirs.get(symbol, 0.0) for symbol in mine.keys() | theirs.keys()
         )
+
+
+    @property
+    def from_end(self) -> bool:
+        """Whether it counts back from the end of the table (`[:-20]`)."""
+        return self.constant < 0 and not self.terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,15 @@ class Outside:
     """Key of a selection of the rows that are not in `rows` (`df.drop(train.index)`, `setdiff1d`)."""
 
     rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """Key of a selection of the rows before a boundary in tables that were joined below each other."""
+
+    joined: frozenset[Rows]
+    bound: Bound
+    order: Hashable
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +302,9 @@ class _Path(Rows):
             return NO  # two load events: assumed to be different samples; rules call this declared, not proven
         if shared == len(mine) or shared == len(theirs):
             return YES
-        return _diverge(mine[shared], theirs[shared])
+        answer = _diverge(mine[shared], theirs[shared])
+        narrowed = shared + 1 < max(len(mine), len(theirs))  # what follows may leave out the common rows
+        return UNKNOWN if answer is YES and narrowed else answer
 
     def subset(self, other: Rows) -> Answer:
         if isinstance(other, _Union):
@@ -344,6 +363,9 @@ class _Union(Rows):
     parts: frozenset[Rows]
 
     def _step(self, step: Step) -> Rows:
+        if isinstance(step, Slice):  # positions count over all parts, not within each
+            cut: Rows = self if step.hi is None else self.select(Before(self.parts, step.hi, step.order))
+            return cut if step.lo is None else cut.select(Before(self.parts, step.lo, step.order), positive=False)
         return union(part._step(step) for part in self.parts)
 
     def overlap(self, other: Rows) -> Answer:
