@@ -35,13 +35,23 @@ class Loud(fake_predict.Fault):
 
 
 def analyse(project: Project, units: Any, options: object) -> fake_predict.Analysis:
-    """The fake analysis; `slow` in the text makes it last."""
+    """The fake analysis; `slow` in the text makes it last, and a log beside the file counts how often it was asked."""
+    for unit in units:
+        with open(f"{unit.path}.log", "a") as log:
+            log.write("analysed\n")
     if any("slow" in unit.text for unit in units):
         time.sleep(2)
     return fake_predict.analyse(project, units, options)
 
 
-fake = SimpleNamespace(Project=Project, analyse=analyse, spans=fake_predict.spans)
+def spans(unit: Any, sites: Any) -> Any:
+    """The fake spans; `lost` in the text makes that fail, outside of what the engine guards."""
+    if "lost" in unit.text:
+        raise KeyError("no such site")
+    return fake_predict.spans(unit, sites)
+
+
+fake = SimpleNamespace(Project=Project, analyse=analyse, spans=spans)
 engine._predict = lambda: fake
 checker.load_registry = lambda: fake_predict.registry(fake_predict.Fault, Loud)
 worker.Worker = partial(worker.Worker, seconds=6.0)  # type: ignore[misc, assignment]

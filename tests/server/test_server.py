@@ -148,8 +148,9 @@ async def test_evidence_in_other_files(editor: Editor, folder: Path) -> None:
     await editor.look(train, "# one\n# two\n" + train.read_text())
     assert scored(await editor.edit(data.as_uri(), data.read_text() + "\n")) == [(train.as_uri(), 14)]
     editor.close(train.as_uri())
+    assert scored(await editor.edit(data.as_uri(), data.read_text() + "\n\n")) == [(train.as_uri(), 12)]
     train.write_text("# one\n" + train.read_text())
-    assert scored(await editor.edit(data.as_uri(), data.read_text() + "\n\n")) == [(train.as_uri(), 13)]
+    assert scored(await editor.edit(data.as_uri(), data.read_text() + "\n")) == [(train.as_uri(), 13)]
 
 
 async def test_saving_checks_the_other_documents_too(editor: Editor, folder: Path) -> None:
@@ -313,18 +314,38 @@ async def test_bad_addresses_do_not_stop_the_server(editor: Editor, folder: Path
     assert codes(await editor.look(folder / "train.py", LEAK)) == ["MLB706"]
 
 
-async def test_only_the_latest_text_is_answered(faked: Editor, folder: Path) -> None:
-    """Keystrokes in quick succession are one check, and a result that comes too late is dropped."""
-    uri = faked.open(folder / "train.py", "fault\nslow\n")
+async def test_keystrokes_in_quick_succession_are_one_check(faked: Editor, folder: Path) -> None:
+    """Only the text at which the writer pauses is analysed."""
+    uri = faked.open(folder / "train.py", "fault\n")
+    await faked.next(uri)
     for number in range(5):
         faked.change(uri, "fault\n" * number)
     assert len(await faked.next(uri)) == 8  # two rules, four lines
-    assert faked.versions(uri) == [6]
+    assert (folder / "train.py.log").read_text() == "analysed\n" * 2
+
+
+async def test_a_result_that_comes_too_late_is_dropped(faked: Editor, folder: Path) -> None:
+    """Nothing is shown for a text that was changed, or a document that was closed, while it was analysed."""
+    uri, other = faked.open(folder / "train.py", "fault\nslow\n"), faked.open(folder / "other.py", "fault\nslow\n")
+    while not (folder / "train.py.log").exists():
+        await asyncio.sleep(0.01)
+    faked.change(uri, "fault\nfault\n")
+    assert lines(await faked.next(uri)) == [0, 0, 1, 1]
+    assert faked.versions(uri) == [2]
+    faked.save(other)
+    faked.close(other)
+    assert lines(await faked.edit(uri, "\nfault\n")) == [1, 1]
+    assert not [params.diagnostics for params in faked.published if params.uri == other][-1]
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
-    [("crash", "ValueError: the interpreter failed"), ("segfault", "exit status -9"), ("hang", "more than 6 s")],
+    [
+        ("crash", "ValueError: the interpreter failed"),
+        ("lost", "KeyError"),
+        ("segfault", "exit status -9"),
+        ("hang", "more than 6 s"),
+    ],
 )
 async def test_a_failing_analysis_is_logged_and_survived(faked: Editor, folder: Path, line: str, reason: str) -> None:
     """The analysis raises, dies or hangs: that is logged, the last good findings stay, and the next text is checked."""
