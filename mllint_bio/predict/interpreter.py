@@ -571,6 +571,8 @@ class Run:
     def _if(self, node: ir.If) -> Flow:
         test = self.eval(node.test)
         known = truth(test)
+        if known is None and self._handed_in(node.test):
+            known = True
         if known is not None:
             return self.block(node.body if known else node.orelse)
         choice = library.selection_test(self, node.test, test)
@@ -593,6 +595,19 @@ class Run:
         flow = self.branches(node, [improved, lambda: self.block(node.orelse)])
         library.note_patience(self, number, node)
         return flow
+
+    def _handed_in(self, test: ir.Expr) -> bool:
+        """Whether a test asks if an optional argument was handed in (`if columns:` with `columns=None`), and it was."""
+        if isinstance(test, ir.Boolean):
+            both = (self._handed_in(test.left), self._handed_in(test.right))
+            return all(both) if test.op == "and" else any(both)
+        frame = self.frames[-1]
+        if not isinstance(test, ir.Name) or frame.func is None or isinstance(frame.func.node, ir.Lambda):
+            return False
+        default = next((p.default for p in frame.func.node.params.items if p.name == test.name), None)
+        value = frame.env.get(test.name)
+        optional = isinstance(default, ir.Constant) and default.value is None
+        return optional and isinstance(value, Array) and (value.has_rows or bool(value.learned))
 
     @property
     def improving(self) -> bool:
@@ -825,7 +840,7 @@ class Run:
     def eval(self, node: ir.Expr) -> Value:
         """The abstract value of an expression."""
         self._steps += 1
-        return _EXPRESSIONS[type(node)](self, node)  # type: ignore[no-any-return]
+        return _EXPRESSIONS[type(node)](self, node)
 
     def _name(self, node: ir.Name) -> Value:
         return self.lookup(node.name)

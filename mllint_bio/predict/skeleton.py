@@ -145,9 +145,9 @@ def _index(skeleton: Skeleton, tree: ast.Module) -> None:
             pieces.append((pieces.pop()[0], last, None, False))
         else:
             pieces.append((first, last, definition, refused))
-    for number, (first, last, definition, refused) in enumerate(pieces):
+    for number, (first, last, named, refused) in enumerate(pieces):
         start, end = starts[first], starts[last + 1] if last + 1 < len(starts) else len(text)
-        chunk = Chunk(number, text[start:end], start, getattr(definition, "name", ""), isinstance(definition, ast.ClassDef))
+        chunk = Chunk(number, text[start:end], start, getattr(named, "name", ""), isinstance(named, ast.ClassDef))
         if refused:
             chunk.refused = "too deeply nested"
             skeleton.problems.append(

@@ -300,8 +300,11 @@ def _collect(run: Run, sequence: Seq, value: Value) -> None:
     run.write(sequence, "rest", value if sequence.rest is None else join(sequence.rest, value))
 
 
-def coded(run: Run, node: ir.Comprehension, iterables: Sequence[Value]) -> None:
-    """A mapping between values and their positions, `{name: code for code, name in enumerate(names)}`, depends on their order."""
+def coded(run: Run, node: ir.Node, iterables: Sequence[Value]) -> None:
+    """A mapping between values and their positions depends on their order.
+
+    `{name: code for code, name in enumerate(names)}`, `dict(zip(names, range(len(names))))`.
+    """
     for iterable in iterables:
         counted = iterable.cells.get("#counted") if isinstance(iterable, Seq) else None
         if isinstance(counted, Array):
@@ -685,8 +688,8 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
         return found
     if isinstance(value, Dict):
         if isinstance(index, Const):
-            found = value.items.get(index.value) if _hashable(index.value) else None
-            return found if found is not None else value.rest if value.rest is not None else UNKNOWN
+            member = value.items.get(index.value) if _hashable(index.value) else None
+            return member if member is not None else value.rest if value.rest is not None else UNKNOWN
         return value.element()
     if isinstance(value, Bound_) and isinstance(value.receiver, Array):
         return subscript(run, value.receiver, indices, node)
@@ -721,7 +724,7 @@ def _item_of_sequence(run: Run, value: Seq, index: Value | None, node: ir.Node) 
             return value.items[index.value]
         return value.element()
     if isinstance(index, Seq) and index.kind == "slice":
-        bounds = [b.value if isinstance(b, Const) else _missing for b in index.items]
+        bounds: list[Any] = [b.value if isinstance(b, Const) else _missing for b in index.items]
         if value.exact and _missing not in bounds and all(b is None or isinstance(b, int) for b in bounds):
             return Seq(value.kind, value.items[slice(*bounds)])
         element = value.element()
@@ -775,6 +778,8 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
     if value.kind == "stat":
         return value
     if isinstance(first, Const):
+        if isinstance(first.value, str) and _opaque(value) and not rowwise:
+            return _member(value, first.value)
         if isinstance(first.value, str):
             return value.but(column=first.value) if value.kind != "dict-like" else value
         if first.value is None or first.value is Ellipsis:
@@ -980,7 +985,30 @@ def array_attribute(run: Run, value: Array, name: str, node: ir.Node) -> Value:
         return Array(kind="config", name=name) if value.kind == "config" else value
     if value.kind in ("unknown", "param") and not value.has_rows:
         return Array(kind="unknown", name=name)
+    if _opaque(value):
+        return _member(value, name)
     return value.but(column=name, linear=None, mask=None, name=value.name)
+
+
+_TOGETHER = frozenset({"x", "y", "data", "target", "targets", "label", "labels", "features", "feature", "images", "inputs", "outputs", "values"})  # fmt: skip
+
+
+def _opaque(value: Array) -> bool:
+    """Whether the value is an object that was read back from a file, of which nothing but the file is known."""
+    from_file = isinstance(value.owner, tuple) and value.owner[:1] == ("file",)
+    return value.has_rows and (value.owner == "restored" or (value.kind == "weights" and from_file))
+
+
+def _member(value: Array, name: str) -> Array:
+    """`data["train"]` or `study.drugs` of an unpickled object: two roles are different rows, samples and labels go together, and
+    of the rest nothing is known."""
+    role = role_of_name(name)
+    if role:
+        kind = "array" if value.kind == "weights" else value.kind
+        return value.but(kind=kind, owner="", rows=value.rows.select(Equals("member", role)), name=name, column="")
+    if value.kind == "weights" or name.lower() in _TOGETHER:
+        return value.but(column=name)
+    return value.but(column=name, rows=value.rows.some(("member", name)))
 
 
 def _length(value: Array) -> Bound:
@@ -1166,17 +1194,17 @@ def _grouped(run: Run, value: Value) -> Value:
         return value
     entity = outer[-1].variable or "object"
     if isinstance(value, Array):
-        return value.but(group=entity, rows=value.rows if value.has_rows else run.source(_NodeAt(inner.at), entity))
+        return value.but(group=entity, rows=value.rows if value.has_rows else run.source(_node_at(inner.at), entity))
     if isinstance(value, Seq):
         return Seq(value.kind, [_grouped(run, item) for item in value.items], value.rest)
     return value
 
 
-class _NodeAt:
+def _node_at(site: Site) -> ir.Node:
     """A place to name a source by, where only the site of a loop is at hand."""
-
-    def __init__(self, site: Any) -> None:
-        self.st, self.id = site.statement, site.node
+    node = ir.Unknown()
+    node.st, node.id = site.statement, site.node
+    return node
 
 
 def _dict_method(run: Run, value: Dict, name: str, call: Call) -> Value:

@@ -314,7 +314,7 @@ def object_attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value:
     from mllint_bio.predict.library import learners, networks
 
     for module in (learners, networks):
-        found = module.attribute(run, obj, name, node)
+        found: Value | None = module.attribute(run, obj, name, node)
         if found is not None:
             return found
     if obj.subject.role == "namespace":
@@ -327,7 +327,7 @@ def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
     from mllint_bio.predict.library import learners, networks
 
     for module in (learners, networks):
-        found = module.method(run, obj, name, call_)
+        found: Value | None = module.method(run, obj, name, call_)
         if found is not None:
             return found
     if obj.is_a("generator"):
@@ -827,6 +827,11 @@ _HANDLERS: dict[str, Handler] = {
 # -- builtins --------------------------------------------------------------------------------------------------------
 
 
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {
+    "int": int, "float": float, "round": round, "abs": abs, "str": str, "bool": bool,
+}  # fmt: skip
+
+
 def _builtin(run: Run, name: str, call_: Call) -> Value:
     first = call_.at(0)
     if name in ("print", "display"):
@@ -834,12 +839,10 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
         return NONE
     if name == "len":
         return arrays.length_of(run, first) if first is not None else UNKNOWN
-    if name in ("int", "float", "round", "abs", "str", "bool"):
+    if name in _CONVERSIONS:
         if isinstance(first, Const):
             try:
-                return Const(
-                    {"int": int, "float": float, "round": round, "abs": abs, "str": str, "bool": bool}[name](first.value)
-                )
+                return Const(_CONVERSIONS[name](first.value))
             except (TypeError, ValueError):
                 return UNKNOWN
         if first is not None and name == "round" and isinstance(first, Array):
@@ -962,7 +965,10 @@ def _collection_builtin(run: Run, name: str, call_: Call) -> Value:
         listings = [a for a in call_.args if isinstance(a, Array) and isinstance(a.unordered, tuple) and a.unordered[0] != "set"]
         if len({a.unordered for a in listings}) > 1:
             arrays.note_unordered(run, listings[0], "pairing", run.site(call_.node))
-        return _iterator(call_.args[0], Seq("tuple", members))
+        pairs = _iterator(call_.args[0], Seq("tuple", members))
+        if any(isinstance(a, Array) and a.kind == "range" for a in call_.args):
+            pairs.cells["#counted"] = next((a for a in call_.args if isinstance(a, Array) and a.unordered), None)
+        return pairs
     if name == "map" and len(call_.args) >= 2:
         element = arrays.iterated(run, call_.args[1], call_.node)
         result = run.call(call_.args[0], arrays._call(call_.node, [element]))
@@ -976,6 +982,7 @@ def _collection_builtin(run: Run, name: str, call_: Call) -> Value:
             return Dict({**first.items, **call_.kwargs}, first.rest)
         if first is None:
             return Dict(dict(call_.kwargs))
+        arrays.coded(run, call_.node, [first])
         return Dict({}, data_of(first))
     return UNKNOWN
 

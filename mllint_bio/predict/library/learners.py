@@ -336,7 +336,7 @@ def _with_later(construct: Call, subject: Subject) -> Call:
     """Constructor arguments as changed by set_params."""
     from mllint_bio.predict.interpreter import Call as CallType
 
-    extra = {k: Const(subject.given[k]) for k in subject.arguments if k in subject.given and k not in construct.kwargs}
+    extra: dict[str, Value] = {k: Const(subject.given[k]) for k in subject.arguments if k in subject.given and k not in construct.kwargs}
     if "random_state" in subject.arguments and "random_state" not in subject.given and "random_state" not in construct.kwargs:
         extra["random_state"] = UNKNOWN
     return CallType(construct.node, construct.args, {**extra, **construct.kwargs}, construct.open)
@@ -1135,7 +1135,7 @@ def _minimise(run: Run, entry: Entry, call: Call) -> Value:
 
 
 def _objective(run: Run, obj: Obj, objective: Value | None, call: Call) -> Value:
-    if not isinstance(objective, (Func, Choice)) and not hasattr(objective, "func"):
+    if objective is None or not (isinstance(objective, (Func, Choice, Obj)) or hasattr(objective, "func")):
         return UNKNOWN
     from mllint_bio.events import Loop, LoopKind
 

@@ -544,7 +544,7 @@ def row_selection(run: Run, entry: Entry, call: Call) -> Value:
     if not data.has_rows:
         data = data.but(rows=run.source(call.node, data.name))
     if index.kind in ("index", "range") and index.has_rows:
-        return arrays._by_index(run, data.but(kind="dataset"), index, call.node).but(kind="dataset")  # type: ignore[attr-defined]
+        return arrays._by_index(run, data.but(kind="dataset"), index, call.node)
     if index.has_rows:
         return data.but(kind="dataset", rows=data.rows.some((repr(index.rows), index.name)))
     return data.but(
@@ -721,7 +721,8 @@ def trainer(run: Run, entry: Entry, call: Call) -> Value:
 def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
     """Attributes of networks, loaders and trainers."""
     if obj.is_a("loader") and name == "dataset":
-        return obj.cells.get("#dataset", UNKNOWN)
+        read: Value = obj.cells.get("#dataset", UNKNOWN)
+        return read
     if name == "history" and obj.is_a("estimator.deep"):
         return Array(kind="history", owner=(obj,), scores=_history_scores(obj))
     if obj.is_a("module", "pretrained", "layer", "object", "estimator.deep") and name in ("output", "outputs"):
