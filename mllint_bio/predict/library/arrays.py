@@ -373,6 +373,10 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
     applied = _apply_statistic(run, node, a, op, b)
     if applied is not None:
         return applied
+    if _is_statistic(a) != _is_statistic(b):  # whatever the rows of the statistic, the data keep theirs
+        data, stat = (a, b) if _is_statistic(b) else (b, a)
+        if data.has_rows and not (data.scores or stat.scores):
+            return data.but(learned=data.learned | stat.learned, linear=None, mask=None, activation="")
     for data, noise in ((a, b), (b, a)):
         if noise.kind == "noise" and noise.noise != "clock" and data.has_rows and data.kind in ("array", "table", "unknown", "param"):
             return data.but(linear=None, mask=None, owner="augmented")
@@ -484,6 +488,11 @@ def _apply_statistic(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> Va
     subject = Subject(api=f"statistic.{method}", role="statistic", at=site, name=stat.name)
     number = run.emit(Fit, site, subject=_same_subject(run, site, subject), role="statistic", data=stat.view(), method=method)
     return data.but(learned=data.learned | learned | {Learned(number, "statistic", rows)}, linear=None, mask=None)
+
+
+def _is_statistic(array: Array) -> bool:
+    """Whether it condenses data or predictions (not figures of merit)."""
+    return array.stat is not None or (array.kind == "figure" and not array.scores)
 
 
 def _same_subject(run: Run, site: Any, subject: Subject) -> Subject:
@@ -1539,7 +1548,7 @@ class Operation:
         )
 
     def argmax(self, value: Array, other: Value | None) -> Value:
-        if value.prediction is not None and not value.scores:
+        if value.prediction is not None and (not value.scores or self.over_columns()):
             label = value.but(prediction=_as_output(value.prediction, "label"), activation="", linear=None)
             return Seq("tuple", [value, label]) if self.name in ("topk", "max") else label
         if value.scores:

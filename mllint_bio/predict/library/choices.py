@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Flow, Run
 
 _KINDS_BY_NAME: tuple[tuple[LoopKind, re.Pattern[str]], ...] = (
-    (LoopKind.EPOCH, re.compile(r"(^|_)(epochs?|ep|num_epochs|n_epochs|iteration)($|_)", re.I)),
+    (LoopKind.EPOCH, re.compile(r"(^|_)(epoch|ep|iteration)($|_)", re.I)),
     (LoopKind.FOLD, re.compile(r"(^|_)(folds?|kfold|n_splits|train_index|test_index|train_idx|test_idx|cv|split)($|_)", re.I)),
     (LoopKind.SEED, re.compile(r"(^|_)(seeds?|random_state|rs|repeats?|reps?|trials?|runs?|rounds?|bootstrap|n_runs)($|_)", re.I)),
     (LoopKind.MODEL, re.compile(r"(^|_)(models?|clf|clfs|classifiers?|estimators?|regressors?|learners?|algorithms?)($|_)", re.I)),
@@ -43,6 +43,8 @@ def loop_kind(run: Run, target: ir.Expr, node: ir.Expr, iterable: Value) -> Loop
     if _LOADER_NAME.search(text) and not isinstance(inner, Seq):
         return LoopKind.BATCH
     names = _names(target)
+    if any("epochs" in name.lower() for name in names):  # a number of epochs, unless it is counted
+        return LoopKind.EPOCH if _text_matches(text, "range") else LoopKind.CANDIDATE
     for kind, pattern in _KINDS_BY_NAME:
         if any(pattern.search(name) for name in names):
             if (
@@ -53,7 +55,7 @@ def loop_kind(run: Run, target: ir.Expr, node: ir.Expr, iterable: Value) -> Loop
             ):
                 continue
             return kind
-    if _text_matches(text, "epoch"):
+    if _text_matches(text, "epoch") and _text_matches(text, "range"):  # as against a list of candidate numbers of epochs
         return LoopKind.EPOCH
     if isinstance(inner, Seq) and inner.items and all(isinstance(i, (Obj, Klass)) or _holds_object(i) for i in inner.items):
         return LoopKind.MODEL
@@ -173,7 +175,9 @@ def _chosen_in(run: Run, loop: Loop) -> str:
 def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | None:
     """Fields of the Select event for an `if` that compares scores in a loop; None if it is none."""
     scores = scores_of(test)
-    if not scores or not run.loops or (isinstance(test, Array) and test.kind == "hits"):
+    if not scores or not run.loops or not isinstance(test, (Array, Choice)) or (isinstance(test, Array) and test.kind == "hits"):
+        return None
+    if _is_check(node) or _mixed(run, scores):
         return None
     what = what_is_chosen(run, scores)
     if not what or what == "batch":
@@ -187,6 +191,26 @@ def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | Non
         "keeps": frozenset(),
         "metric": _metric(run, scores),
     }
+
+
+_CHECKS = re.compile(r"^(is_?(nan|inf|finite|null|na|none)|not_?(null|na)|hasattr|isinstance|any|all|len)$", re.I)
+
+
+def _is_check(node: ir.Expr) -> bool:
+    """Whether a test asks if a figure exists or is a number, not how good it is."""
+    if isinstance(node, ir.Unary):
+        return _is_check(node.value)
+    if isinstance(node, ir.Boolean):
+        return _is_check(node.left) and _is_check(node.right)
+    if isinstance(node, ir.Compare) and any(isinstance(other, ir.Constant) and other.value == 0 for _, other in node.rest):
+        return True
+    called = node.func if isinstance(node, ir.Call) else None
+    return isinstance(called, (ir.Name, ir.Attribute)) and bool(_CHECKS.search(called.name))
+
+
+def _mixed(run: Run, scores: frozenset[int]) -> bool:
+    """Whether the scores come out of a collection of all results of a program: what is compared is not known."""
+    return len({e.metric for n in scores if isinstance(e := run.events[n], Score)}) > 2
 
 
 def _metric(run: Run, scores: frozenset[int]) -> str:
@@ -345,6 +369,8 @@ def _text_of_test(node: ir.Expr) -> list[str]:
 
 def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False) -> Value:
     """max, min, argmax or sorting over figures: the best of them is taken. `key`: what the figures belong to is taken."""
+    if _mixed(run, value.scores) or _metric(run, value.scores) == "confusion_matrix":  # the largest entry of a matrix is no best
+        return value
     thresholds = [
         n
         for n in value.scores
@@ -448,6 +474,8 @@ def pairing(run: Run, node: ir.Assign) -> None:
             continue
         key = re.sub(r"(?i)(train|test|trn|tst)", "*", target.name)
         known = run.pairs.setdefault(key, {})
+        if len(known) == 2:  # the names are given to another pair
+            known.clear()
         known[role] = (target.name, base, run.site(value))
         if len(known) == 2:
             train, test = known["train"], known["test"]
