@@ -34,7 +34,17 @@ from mllint_bio.predict.library.calls import (
     star_import,
     unknown_call,
 )
-from mllint_bio.predict.library.choices import after_assign, kept, loop_done, loop_kind, note_patience, patience_test, selection_test, statement, unrolled
+from mllint_bio.predict.library.choices import (
+    after_assign,
+    kept,
+    loop_done,
+    loop_kind,
+    note_patience,
+    patience_test,
+    selection_test,
+    statement,
+    unrolled,
+)
 from mllint_bio.predict.library.networks import attached, base_init, born, built, class_role, forward, is_no_grad
 
 __all__ = [

@@ -867,7 +867,7 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
         if value.kind in ("array", "table") and index.kind == "scalar":
             return value.but(kind="item" if value.kind == "array" else value.kind)
         return value.but(learned=value.learned | index.learned)
-    if value.has_rows and index.kind in ("array", "table", "unknown", "noise"):
+    if value.has_rows and (index.kind in ("array", "table", "unknown", "noise") or (rowwise and index.kind == "unique")):
         return value.but(rows=value.rows.some(("by", _key_of(index), run.site(node) if not _key_of(index) else None)))
     return value
 
@@ -1095,7 +1095,7 @@ def note_target(run: Run, target: Array) -> None:
 def _undescribed_method(run: Run, value: Array, name: str, call: Call) -> Value:
     merged = blend(run, [value, *call.everything()])
     if value.kind == "config":
-        return Array(kind="config", name=name)
+        return Array(kind="config", name=name, owner=value.owner)
     if value.has_rows and value.kind in ("param", "unknown", "table", "array", "item", "dataset"):
         return merged.but(rows=value.rows.some(run.site(call.node)), kind="unknown", linear=None)
     if not merged.has_rows:
@@ -1423,8 +1423,8 @@ class Operation:
         return side_by_side(self.run, [value, *[a for v in self.call.everything() for a in arrays_in(v)]])
 
     def repeat(self, value: Array, other: Value | None) -> Value:
-        if not value.has_rows or value.kind in ("scalar", "item", "stat", "index"):
-            return value
+        if not value.has_rows or value.kind in ("scalar", "item", "stat", "index") or self.run.inside_forward:
+            return value  # inside a network what is repeated are channels, heads or masks, not samples
         made = value.rows.derived(self.run.site(self.call.node), "copy")
         self.run.emit(
             Resample, self.call.node, data=value.view(), result=made, lineage="copy", api=self.name, balances=_chosen(value.rows)
@@ -1689,7 +1689,7 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
     rows = union([part.rows for part in members]) if all(part.has_rows for part in members) else UNKNOWN_ROWS
     merged = blend(run, members)
     augmented = [part for part in members if part.owner == "augmented"]
-    if len(members) > 1 and rows.known and (augmented or _same_origin_twice(members)):
+    if len(members) > 1 and rows.known and (augmented or _same_origin_twice(members)) and not run.inside_forward:
         made = rows.derived(run.site(call.node), "augment" if augmented else "copy")
         run.emit(
             Resample,

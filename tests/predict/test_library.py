@@ -1,0 +1,291 @@
+"""What library calls mean: randomness, devices, loaders, listings, choices, and what the project as a whole holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from mllint_bio.events import Device, Draw, Fit, Generator, Loader, Report, Select, Split, Unordered, Weights
+from mllint_bio.trace import Trace
+
+Run = Callable[..., Trace]
+
+TABLES = """\
+import numpy as np
+X, y = np.load("x.npy"), np.load("y.npy")
+print("a program")
+"""
+OPTUNA = (
+    TABLES
+    + """
+import optuna
+from sklearn.model_selection import cross_val_score
+from sklearn.svm import SVC
+def objective(trial):
+    return {result}
+study = optuna.create_study({given})
+study.optimize(objective, n_trials=9)
+final = SVC({final}).fit(X, y)
+"""
+)
+AREA = 'cross_val_score(SVC(C=trial.suggest_float("C", 1, 2)), X, y, scoring="roc_auc").mean()'
+
+
+class TestDraws:
+    """Who draws, from which generator, when."""
+
+    @pytest.mark.parametrize(
+        ("code", "drawn"),
+        [
+            ("from sklearn.ensemble import RandomForestClassifier\nRandomForestClassifier().fit(X, y)", [("numpy", "estimator")]),
+            ("from sklearn.ensemble import RandomForestClassifier\nRandomForestClassifier(random_state=0).fit(X, y)", []),
+            ("from sklearn.svm import SVC\nSVC().fit(X, y)", []),
+            ("from sklearn.linear_model import LogisticRegression as L\nL(solver='saga').fit(X, y)", [("numpy", "estimator")]),
+            ("from sklearn.model_selection import train_test_split\ntrain_test_split(X)", [("numpy", "split")]),
+            ("from sklearn.model_selection import train_test_split\ntrain_test_split(X, shuffle=False)", []),
+            ("import torch\ntorch.nn.Linear(2, 1)", [("torch", "init")]),
+            ("np.random.default_rng(0).normal()", []),
+            ("np.random.default_rng().permutation(X)", [("own", "other")]),
+        ],
+    )
+    def test_stream_and_purpose(self, run: Run, code: str, drawn: list[tuple[str, str]]) -> None:
+        """Arguments decide whether a call draws; a seed of its own means that it does not."""
+        assert [(draw.stream, draw.purpose) for draw in run(f"{TABLES}{code}\n").of(Draw)] == drawn
+
+    def test_the_last_step_of_a_pipeline_draws(self, run: Run) -> None:
+        """The fit of the pipeline is random because its forest is; the forest is who draws."""
+        trace = run(
+            TABLES
+            + """
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+make_pipeline(StandardScaler(), RandomForestClassifier()).fit(X, y)
+"""
+        )
+        (draw,) = trace.of(Draw)
+        assert draw.subject is not None and draw.subject.label == "RandomForestClassifier"
+        assert [bool(fit.stochastic) for fit in trace.of(Fit)] == [False, True]
+        assert [subject.label for subject in trace.subjects("estimator.baseline")] == ["RandomForestClassifier"]
+
+    @pytest.mark.parametrize(("jobs", "processes"), [("", False), (", n_jobs=1", False), (", n_jobs=4", True)])
+    def test_pools(self, run: Run, jobs: str, processes: bool) -> None:
+        """`n_jobs` of a cross-validation or a search hands the fit to other processes."""
+        head = TABLES + "from sklearn.ensemble import RandomForestClassifier as R\nfrom sklearn.model_selection import *\n"
+        for call in (f"cross_val_score(R(), X, y{jobs})", f"GridSearchCV(R(), {{'max_depth': [1]}}{jobs}).fit(X, y)"):
+            assert {draw.processes for draw in run(f"{head}{call}\n").of(Draw)} == {processes}
+
+    def test_an_order_is_drawn_when_a_loader_is_iterated(self, run: Run) -> None:
+        """A loader that is built draws nothing yet; a sampler draws on its behalf."""
+        head = TABLES + "from torch.utils.data import DataLoader, RandomSampler, TensorDataset\ndata = TensorDataset(X, y)\n"
+        built = "loader = DataLoader(data, shuffle=True)\n"
+        assert not list(run(head + built).of(Draw))
+        assert [draw.purpose for draw in run(head + built + "for x in loader: pass\n").of(Draw)] == ["order"]
+        sampled = "for x in DataLoader(data, sampler=RandomSampler(data)): pass\n"
+        assert [draw.purpose for draw in run(head + sampled).of(Draw)] == ["order"]
+
+    @pytest.mark.parametrize(
+        ("made", "stream", "seeded"),
+        [
+            ("np.random.permutation(len(X))", "numpy", False),
+            ("np.random.default_rng().permutation(len(X))", "own", False),
+            ("np.random.default_rng(3).permutation(len(X))", "own", True),
+        ],
+    )
+    def test_a_sliced_permutation_is_a_split(self, run: Run, made: str, stream: str, seeded: bool) -> None:
+        """The split knows which generator made its order, and whether that is seeded."""
+        trace = run(f"{TABLES}order = {made}\ntrain, test = X[order[:400]], X[order[400:]]\n")
+        (split,) = trace.of(Split)
+        assert (split.shuffles, split.stream, split.seeded) == (True, stream, seeded)
+        first, second = split.parts
+        assert first.disjoint(second)
+
+    def test_places_of_generators(self, run: Run) -> None:
+        """A generator is made in the module, a constructor, an item, or another function."""
+        trace = run(
+            """
+            import numpy as np
+            from torch.utils.data import DataLoader, Dataset
+            a = np.random.default_rng(0)
+            class Tiles(Dataset):
+                def __init__(self): self.rng, self.unused = np.random.default_rng(1), np.random.default_rng(9)
+                def __len__(self): return 3
+                def __getitem__(self, index):
+                    np.random.default_rng(2)
+                    return self.turn(index)
+                def turn(self, index): return self.rng.integers(4) + a.normal()
+            def f(): return np.random.default_rng(3)
+            f()
+            for x in DataLoader(Tiles(), num_workers=2): pass
+            """
+        )
+        made = {
+            generator.place: generator.subject for generator in trace.of(Generator) if generator.subject.given.get("seed") != 9
+        }
+        assert set(made) == {"module", "__init__", "__getitem__", "function"}
+        (loader,) = trace.of(Loader)
+        assert set(loader.generators) == {made["__init__"], made["module"]}  # those that an item uses
+        assert loader.workers == 2
+
+    def test_a_loader_without_workers(self, run: Run) -> None:
+        """Without `num_workers` a loader works in the program itself."""
+        trace = run(TABLES + "from torch.utils.data import DataLoader, TensorDataset\nDataLoader(TensorDataset(X))\n")
+        assert [loader.workers for loader in trace.of(Loader)] == [0]
+
+
+class TestDevices:
+    """Where a network goes."""
+
+    @pytest.mark.parametrize(
+        ("code", "conditional"),
+        [
+            ("net.cuda()", False),
+            ("net.to('cuda:0')", False),
+            ("device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')\nnet.to(device)", True),
+            ("device = 'cuda' if torch.cuda.is_available() else 'cpu'\nnet.to(device)", True),
+            ("if torch.cuda.is_available():\n    net.cuda()", True),
+        ],
+    )
+    def test_conditional(self, run: Run, code: str, conditional: bool) -> None:
+        """Moving to a device only if there is one is not the same as moving there."""
+        trace = run(f"import torch\nnet = torch.nn.Linear(2, 1)\nprint(net)\n{code}\n")
+        (moved,) = [event for event in trace.of(Device) if event.module is not None]
+        assert (moved.device, moved.conditional) == ("cuda", conditional)
+
+
+class TestUnordered:
+    """Listings and sets whose order has consequences."""
+
+    @pytest.mark.parametrize(
+        ("code", "found"),
+        [
+            ("paths = glob.glob('*')\na, b = paths[:300], paths[300:]", [("split", "glob")]),
+            ("a, b = train_test_split(os.listdir('d'))", [("split", "listdir")]),
+            ("codes = {n: i for i, n in enumerate(set(table['name']))}", [("labels", "set")]),
+            ("names = list(set(table['name']))\ncodes = dict(zip(names, range(len(names))))", [("labels", "set")]),
+            ("for i, m in zip(os.listdir('i'), os.listdir('m')): pass", [("pairing", "listdir")]),
+            ("paths = sorted(glob.glob('*'))\na, b = paths[:300], paths[300:]", []),
+            ("codes = {n: i for i, n in enumerate(sorted(set(table['name'])))}", []),
+            ("print(len(os.listdir('d')), 'a' in set(table['name']))", []),
+            ("for n in set(table['name']): print(n)", []),
+            ("for i, m in zip(sorted(os.listdir('i')), sorted(os.listdir('m'))): pass", []),
+        ],
+    )
+    def test_use(self, run: Run, code: str, found: list[tuple[str, str]]) -> None:
+        """A split, class codes and a pairing depend on the order; counting, membership and sorted copies do not."""
+        head = "import glob\nimport os\nimport pandas as pd\nfrom sklearn.model_selection import train_test_split\n"
+        trace = run(f"{head}table = pd.read_csv('t.csv')\nprint(table)\n{code}\n")
+        assert [(event.use, event.what.rpartition(".")[2]) for event in trace.of(Unordered)] == found
+
+
+class TestChoices:
+    """Selections know the direction in which they choose."""
+
+    @pytest.mark.parametrize(
+        ("given", "result", "direction"),
+        [
+            ("", AREA, "down"),
+            ("", "-" + AREA, "up"),
+            ("", "1 - " + AREA, "up"),
+            ("direction='maximize'", AREA, "up"),
+            ("direction='maximize'", "2 * " + AREA, "up"),
+            ("direction='maximize'", "-1 * " + AREA, "down"),
+            ("direction=trial", AREA, ""),
+        ],
+    )
+    def test_direction_of_a_study(self, run: Run, given: str, result: str, direction: str) -> None:
+        """Defaults count, and a negated figure turns the direction round."""
+        (select,) = run(OPTUNA.format(given=given, result=result, final="")).of(Select)
+        assert (select.what, select.direction) == ("hyperparameter", direction)
+
+    @pytest.mark.parametrize(
+        "final", ["C=study.best_params['C']", "**study.best_params", "kernel='rbf', C=study.best_params.get('C')"]
+    )
+    def test_searched_arguments(self, run: Run, final: str) -> None:
+        """A model whose arguments come from a search was tuned."""
+        fits = list(run(OPTUNA.format(given="", result=AREA, final=final)).of(Fit))
+        assert [bool(fit.subject.facts.get("tuned")) for fit in fits] == [False, True]
+
+    @pytest.mark.parametrize(
+        ("callback", "direction"),
+        [("monitor='val_auc'", "down"), ("monitor='val_auc', mode='max'", "up"), ("monitor='val_auc', mode=args.mode", "")],
+    )
+    def test_callbacks_choose_where_they_are_built(self, run: Run, callback: str, direction: str) -> None:
+        """A callback of Lightning compares by its `mode`, which is `min` unless given."""
+        trace = run(
+            "import lightning as pl\nfrom lightning.pytorch.callbacks import EarlyStopping\n"
+            f"import argparse\nargs = argparse.ArgumentParser().parse_args()\nstop = EarlyStopping({callback})\n"
+            "pl.Trainer(callbacks=[stop]).fit(pl.LightningModule())\n"
+        )
+        (select,) = trace.of(Select)
+        assert (select.metric, select.direction) == ("val_auc", direction)
+        assert select.subject is not None and select.at != next(trace.of(Fit)).at
+
+    def test_traits_of_models(self, run: Run) -> None:
+        """The catalog says which models tune themselves and which have nothing to tune."""
+        trace = run(
+            TABLES
+            + "from sklearn.linear_model import LassoCV, LinearRegression, Ridge\n"
+            + "for m in LassoCV(), LinearRegression(), Ridge(): m.fit(X, y)\n"
+        )
+        facts = {fit.subject.label: sorted({"tunes_itself", "parameter_free"} & set(fit.subject.facts)) for fit in trace.of(Fit)}
+        assert facts == {"LassoCV": ["tunes_itself"], "LinearRegression": ["parameter_free"], "Ridge": []}
+
+    def test_kept_weights_are_loaded_by_name(self, run: Run) -> None:
+        """A variable that is None before the first epoch still names the weights that are loaded."""
+        trace = run(
+            """
+            import torch
+            net = torch.nn.Linear(2, 1)
+            best, kept = 9.0, None
+            for epoch in range(9):
+                loss = torch.nn.MSELoss()(net(torch.load("x.pt")), torch.load("y.pt")).item()
+                if loss < best:
+                    best, kept = loss, net.state_dict()
+            net.load_state_dict(kept)
+            """
+        )
+        assert [(weights.action, weights.name) for weights in trace.of(Weights)] == [("reference", "kept"), ("load", "kept")]
+        assert next(trace.of(Weights)).improving
+
+    def test_condensed_figures(self, run: Run) -> None:
+        """A report says how several figures were condensed before."""
+        trace = run(
+            TABLES
+            + "from sklearn.model_selection import cross_val_score\nfrom sklearn.svm import SVC\n"
+            + "scores = cross_val_score(SVC(), X, y)\nprint(scores.mean(), scores.std())\nprint(scores.max())\n"
+        )
+        assert [report.shown for report in trace.of(Report)] == [{"mean", "spread"}, {"max"}]
+
+
+NETWORK = """\
+import torch
+from torch import nn
+net = nn.Linear(2, 1)
+optimizer = torch.optim.Adam(net.parameters())
+nn.MSELoss()(net(torch.load("x.pt")), torch.load("y.pt")).backward()
+optimizer.step()
+"""
+
+
+class TestProject:
+    """What the project as a whole holds."""
+
+    @pytest.mark.parametrize(
+        ("files", "baselines"),
+        [
+            ({}, False),
+            ({"README.py": "print('forest')\n"}, False),
+            ({"other/baseline.py": "from sklearn.linear_model import RidgeCV\n"}, True),
+            ({"baseline.ipynb": '{"cells": [{"source": "XGBClassifier()"}]}'}, True),
+            ({"analysis.R": "fit <- glmnet(x, y)\n"}, True),
+        ],
+    )
+    def test_baselines(self, run: Run, files: dict[str, str], baselines: bool) -> None:
+        """A conventional model anywhere in the project counts, in R and in notebooks too."""
+        assert run(NETWORK, files).project_baselines is baselines
+
+    def test_asked_of_programs_with_networks(self, run: Run) -> None:
+        """A program without a network needs no answer."""
+        assert run(TABLES).project_baselines is None
