@@ -3,7 +3,7 @@
 A row set says which samples of which data set a value holds. The static interpreter knows them as *symbols*
 (`part 1 of the split at train.py:12 of the table read at train.py:3`), a real run knows them as *tokens* (content hashes).
 Both answer the same three questions, `overlap`, `disjoint` and `subset`, with yes, no or unknown, and unknown never proves
-anything: `Answer` is true in a condition only when it is a proven yes.
+anything: `Answer` is true in a condition only when it is a proven yes. Symbolic sets are taken to hold at least one row.
 
 A symbolic set is a path of steps from its source:
 
@@ -45,14 +45,13 @@ class Bound:
     terms: tuple[tuple[str, float], ...] = ()
 
     def at_most(self, other: Bound) -> bool:
-        """Whether this boundary is provably not after the other; one that counts from the end is not compared with one from the start."""
+        """Whether this boundary is provably not after the other; opposite ends of a table are not compared."""
         if self.from_end != other.from_end:
             return False
         mine, theirs = dict(self.terms), dict(other.terms)
         return self.constant <= other.constant and all(
             mine.get(symbol, 0.0) <= theirs.get(symbol, 0.0) for symbol in mine.keys() | theirs.keys()
         )
-
 
     @property
     def from_end(self) -> bool:
@@ -180,9 +179,14 @@ class Rows:
             return self
         if not mine or mine[: len(start)] != start:
             return UNKNOWN_ROWS
+        moved = onto
         for step in mine[len(start) :]:
-            onto = onto._step(step)
-        return onto
+            if isinstance(step, Selection) and isinstance(step.key, Outside):
+                left_out = step.key.rows
+                within = left_out.steps()[: len(start)] == start
+                step = Selection(Outside(left_out.moved(base, onto)), step.positive) if within else Subset((start, step))
+            moved = moved._step(step)
+        return moved
 
     def derived(self, key: Hashable, how: str) -> Rows:
         """New rows made from these (copies, synthetic neighbours, augmented variants, windows)."""
@@ -369,10 +373,14 @@ class _Union(Rows):
         return union(part._step(step) for part in self.parts)
 
     def overlap(self, other: Rows) -> Answer:
+        if isinstance(other, _Either):
+            return other.overlap(self)  # arm by arm
         answers = {part.overlap(other) for part in self.parts}
         return YES if YES in answers else UNKNOWN if UNKNOWN in answers else NO
 
     def subset(self, other: Rows) -> Answer:
+        if isinstance(other, _Either):
+            return _unanimous(self.subset(option) for option in other.options)
         answers = {part.subset(other) for part in self.parts}
         return YES if answers == {YES} else NO if NO in answers else UNKNOWN
 

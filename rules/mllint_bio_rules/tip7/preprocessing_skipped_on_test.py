@@ -91,7 +91,7 @@ class PreprocessingSkippedOnTest(Rule):
         if isinstance(training, Fit) and training.method != "step":
             return training.data
         passes = (p for p in trace.of(Predict) if p.subject is use.subject and p.grad and p.id < training.id)
-        last = first(reversed([p.data for p in passes]))
+        last = next(reversed([p.data for p in passes]), None)
         return last if last is not None and last.rows == training.data.rows else None
 
     @staticmethod
