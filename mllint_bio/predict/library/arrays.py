@@ -699,7 +699,10 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
         if isinstance(index, Const):
             member = value.items.get(index.value) if _hashable(index.value) else None
             return member if member is not None else value.rest if value.rest is not None else UNKNOWN
-        return value.element()
+        one = value.element()
+        if isinstance(one, Array) and one.has_rows and not value.items:  # one entry of many: not all of their rows
+            return one.but(rows=one.rows.some(run.site(node)))
+        return one
     if isinstance(value, Bound_) and isinstance(value.receiver, Array):
         return subscript(run, value.receiver, indices, node)
     if isinstance(value, Obj):

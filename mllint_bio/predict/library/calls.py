@@ -620,8 +620,8 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     rows = run.source_of(call_.node, text or entry.path.rsplit(".", 1)[-1], key, size)
     if inputs and yields == "table" and kind != "file":
         rows = inputs[0].rows
-    if isinstance(location, Array) and location.kind in ("item", "batch") and location.has_rows:
-        return location.but(kind="array")
+    if isinstance(location, Array) and location.kind in ("item", "batch") and location.has_rows:  # one file of a listing
+        return location.but(kind="array", rows=location.rows.some((run.site(call_.node), run.calls)))
     data = Array(kind={"dataset": "dataset", "loader": "loader"}.get(yields, "table"), rows=rows, name="")
     if isinstance(location, Array) and location.unordered:
         data = data.but(unordered=location.unordered)

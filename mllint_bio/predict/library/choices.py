@@ -180,7 +180,7 @@ def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | Non
     if _is_check(node) or _mixed(run, scores):
         return None
     what = what_is_chosen(run, scores)
-    if not what or what == "batch":
+    if not what or what == "batch" or (what != "epoch" and _against_number(node)):
         return None
     return {
         "what": what,
@@ -206,6 +206,13 @@ def _is_check(node: ir.Expr) -> bool:
         return True
     called = node.func if isinstance(node, ir.Call) else None
     return isinstance(called, (ir.Name, ir.Attribute)) and bool(_CHECKS.search(called.name))
+
+
+def _against_number(node: ir.Expr) -> bool:
+    """Whether a figure is held against a number written there: that accepts or rejects it, and finds no best."""
+    if isinstance(node, ir.Boolean):
+        return _against_number(node.left) and _against_number(node.right)
+    return isinstance(node, ir.Compare) and all(isinstance(side, ir.Constant) for _, side in node.rest)
 
 
 def _mixed(run: Run, scores: frozenset[int]) -> bool:

@@ -62,5 +62,6 @@ class MetricArgumentsSwapped(Rule):
             yield self.finding(
                 score,
                 f"`{score.metric}` gets the prediction in the place of the truth.",
+                evidence=[("handed in here", score.calls[-1] if score.calls else None)],
                 severity=Severity.INFO if same else None,
             )
