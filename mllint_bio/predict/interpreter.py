@@ -140,8 +140,9 @@ class Call:
 class Run:
     """One abstract run of one entry point. `events` is the trace so far."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, depth: int = MAX_DEPTH, steps: int = MAX_STEPS) -> None:
         self.project = project
+        self.depth, self.budget = depth, steps
         self.events: list[Event] = []
         self.frames: list[Frame] = []
         self.calls: tuple[Site, ...] = ()
@@ -160,6 +161,7 @@ class Run:
         self.keras_models: dict[int, tuple[Value, Obj]] = {}
         self.materialised: dict[Any, tuple[Value, Obj]] = {}
         self.orders: dict[Any, tuple[str, bool | None]] = {}  # random order of rows -> stream that made it, and whether it had a seed
+        self.looked_at: tuple[ir.Expr, ...] = ()  # calls whose result is shown and then forgotten (`df.sample(5)` in a cell)
         self.drawing_item = 0  # depth of `__getitem__` calls on behalf of a loader
         self.saved: dict[str, Obj] = {}  # file -> model that the program wrote there
         self.statistics: dict[Any, Subject] = {}  # place of a hand-written statistic -> what stands for it
@@ -400,7 +402,7 @@ class Run:
         """Execute statements until one leaves the block."""
         for statement in statements:
             self._steps += 1
-            if self._steps > MAX_STEPS:
+            if self._steps > self.budget:
                 raise OutOfBudget
             try:
                 flow = _STATEMENTS[type(statement)](self, statement)
@@ -546,7 +548,9 @@ class Run:
         return Flow.NEXT
 
     def _expression(self, node: ir.ExprStmt) -> Flow:
+        outer, self.looked_at = self.looked_at, _looked_at(node.value)
         value = self.eval(node.value)
+        self.looked_at = outer
         library.statement(self, node, value)
         if isinstance(node.value, ir.Call) and isinstance(value, Ext) and value.path == "!exit":
             return Flow.RAISE
@@ -1038,7 +1042,7 @@ class Run:
         self._counts[key] = self._counts.get(key, 0) + 1
         path = str(func.module.path)
         self.entered.add((path, func.node.st, func.node.id))
-        deep = len(self._stack) >= MAX_DEPTH or sum(f.node is func.node for f in self._stack) > 1
+        deep = len(self._stack) >= self.depth or sum(f.node is func.node for f in self._stack) > 1
         if deep or self._counts[key] > MAX_CALLS_PER_FUNCTION:
             return library.absorb(self, call, func.name)
         env = self._parameters(func, call, receiver)
@@ -1403,6 +1407,13 @@ def named(value: Value, name: str) -> Value:
         if isinstance(data, Array) and role_of_name(name) and not role_of_name(data.name):
             value.cells["#data"] = data.but(name=name)
     return value
+
+
+def _looked_at(shown: ir.Expr) -> tuple[ir.Expr, ...]:
+    """Calls of a bare expression statement whose result nothing keeps: the expression itself, or what it prints."""
+    if isinstance(shown, ir.Call) and isinstance(shown.func, ir.Name) and shown.func.name in ("print", "display"):
+        return tuple(value for _, value in shown.args)
+    return (shown,)
 
 
 def counted(value: Value, loop: Loop) -> Value:

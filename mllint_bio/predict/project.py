@@ -183,12 +183,14 @@ class Project:
 
 @cache
 def _baseline_names() -> re.Pattern[bytes]:
-    """Matches names of conventional models: classes of the catalog, boosting libraries, and the packages that R users take."""
+    """Matches names of conventional models: classes of the catalog, boosting libraries, and the packages that R users take;
+    and what an author calls a baseline, whatever it is made of."""
     entries = [entry for file in files() for entry in library(file).entries.values() if entry.is_a("estimator.baseline")]
     classes = {entry.path.rpartition(".")[2] for entry in entries}
     named = sorted(name for name in classes if name[:1].isupper())
     others = ("xgboost", "lightgbm", "catboost", "glmnet", "randomForest", "ranger", "e1071", "caret", "tidymodels")
-    return re.compile(rb"\b(?:" + "|".join((*named, *others)).encode() + rb")\b")
+    told = rb"(?i:baseline[_ ]?(?:model|classifier|predict|pred\b|preds\b|score|rmse|acc)|(?:mean|majority|naive|linear|simple)[_ ]baseline)"
+    return re.compile(rb"\b(?:" + "|".join((*named, *others)).encode() + rb")\b|" + told)
 
 
 def _bytes(path: Path) -> bytes:

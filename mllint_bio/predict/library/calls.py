@@ -94,6 +94,8 @@ def draws(run: Run, call_: Call, fields: Mapping[str, Any], params: Sequence[str
             continue
         if source.open:
             continue
+        if call_.node in run.looked_at and what == "sample":
+            continue
         stream = draw["stream"]
         found.append(stream)
         if stream != "own":

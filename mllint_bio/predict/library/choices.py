@@ -26,6 +26,13 @@ _KINDS_BY_NAME: tuple[tuple[LoopKind, re.Pattern[str]], ...] = (
 _LOADER_NAME = re.compile(r"(loader|dataloader|batches|_dl$|iterator|generator$)", re.I)
 
 
+def _listed(value: Value) -> bool:
+    """Whether the value is a list of numbers that stands in the program."""
+    if not isinstance(value, Seq) or value.kind not in ("list", "tuple") or not value.items:
+        return False
+    return all(isinstance(item, Const) and isinstance(item.value, (int, float)) for item in value.items)
+
+
 def loop_kind(run: Run, target: ir.Expr, node: ir.Expr, iterable: Value) -> LoopKind:
     """What a loop goes over, as far as it can be told before its body is read."""
     inner = iterable
@@ -47,6 +54,8 @@ def loop_kind(run: Run, target: ir.Expr, node: ir.Expr, iterable: Value) -> Loop
         return LoopKind.EPOCH if _text_matches(text, "range") else LoopKind.CANDIDATE
     for kind, pattern in _KINDS_BY_NAME:
         if any(pattern.search(name) for name in names):
+            if kind is LoopKind.EPOCH and _listed(inner):
+                return LoopKind.CANDIDATE  # `for epochs in [10, 50, 200]`: numbers of epochs, not epochs
             if (
                 kind is LoopKind.CANDIDATE
                 and isinstance(inner, Array)
@@ -59,12 +68,7 @@ def loop_kind(run: Run, target: ir.Expr, node: ir.Expr, iterable: Value) -> Loop
         return LoopKind.EPOCH
     if isinstance(inner, Seq) and inner.items and all(isinstance(i, (Obj, Klass)) or _holds_object(i) for i in inner.items):
         return LoopKind.MODEL
-    if (
-        isinstance(inner, Seq)
-        and inner.kind in ("list", "tuple")
-        and inner.items
-        and all(isinstance(i, Const) and isinstance(i.value, (int, float)) for i in inner.items)
-    ):
+    if _listed(inner):
         return LoopKind.CANDIDATE
     for kind, pattern in _KINDS_BY_NAME[1:]:
         if pattern.search(text) and kind in (LoopKind.FOLD, LoopKind.GROUP, LoopKind.FILE):
