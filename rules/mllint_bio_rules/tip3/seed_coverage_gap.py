@@ -20,7 +20,7 @@ class SeedCoverageGap(Rule):
     Reports, once per generator and at most three times per program, a global generator that is drawn from but not
     seeded, while another one is: `random.seed` covers Python's `random` only, `np.random.seed` covers NumPy's
     global generator (scikit-learn's `random_state=None`, `DataFrame.sample`), `torch.manual_seed` covers PyTorch on
-    the CPU and all GPUs and what loader workers draw. The variant `[n-jobs]` reports estimators without
+    the CPU and all GPUs and what loader workers draw. A seed that is set after the draw is reported too. The variant `[n-jobs]` reports estimators without
     `random_state` that a pool of processes fits: the global NumPy seed does not reach the workers.
 
     ## Why it is bad
@@ -62,15 +62,24 @@ class SeedCoverageGap(Rule):
         if seed is None or not trace.is_program or not (trace.trains or any(True for _ in trace.of(Split))):
             return
         for stream, draws in list(unseeded(trace).items())[:MOST]:
+            late = next((one for one in trace.of(Seed) if stream in one.streams and not one.unseeds), None)
+            message = (
+                f"`{seed.call}` is called, but {consumers(draws)} draws from the {stream} generator, which it does not seed."
+            )
+            remedy = f"Seed this generator too: {seed_calls([stream])}, or give the call a seed of its own."
+            if late is not None:
+                message = f"`{late.call}` is called only after {consumers(draws)} drew from the {stream} generator."
+                remedy = "Seed once, at the start of the program."
+            known = " and ".join(sorted(seed.streams))
             yield self.finding(
                 trace.anchor(draws[0]),
-                f"`{seed.call}` is called, but {consumers(draws)} draws from the {stream} generator, which it does not seed.",
+                message,
                 evidence=[
-                    (f"seeds {' and '.join(sorted(seed.streams))} only", seed),
+                    ("seeded here, too late", late) if late else (f"seeds {known} only", seed),
                     (f"draws from the {stream} generator", draws[0]),
                 ],
                 confidence=Confidence.CERTAIN if draws[0].purpose in DECISIVE else Confidence.LIKELY,
-                remedy=f"Seed this generator too: {seed_calls([stream])}, or give the call a seed of its own.",
+                remedy=remedy,
             )
         yield from self._pools(trace, seed)
 

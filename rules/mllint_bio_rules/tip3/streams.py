@@ -24,7 +24,8 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
     """Draws from global streams that no seed reaches and that can change the result, by stream, the decisive first.
 
     Left out: objects with a generator of their own; noise after the last training or split (jitter of a plot); numbers
-    that augmentation draws in loader workers, which torch seeds itself once `torch.manual_seed` was called.
+    that augmentation draws in loader workers, which torch seeds itself once `torch.manual_seed` was called; a loader that
+    is looked into before the seed and read again after it.
     """
     end = max((event.id for event in trace.of(Fit, Step, Split)), default=-1)
     workers = trace.seeded("torch") and any(loader.workers != 0 for loader in trace.of(Loader))
@@ -35,10 +36,16 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
             for draw in draws
             if (draw.purpose in DECISIVE or draw.id < end)
             and not (workers and draw.purpose == "augment" and stream in ("python", "numpy"))
+            and not _drawn_anew(trace, draw)
         ]
         if kept and stream in SEED_CALLS:
             found[stream] = sorted(kept, key=importance)
     return found
+
+
+def _drawn_anew(trace: Trace, draw: Draw) -> bool:
+    later = (one for one in trace.of(Draw) if one.id > draw.id and one.subject is draw.subject and one.purpose == "order")
+    return draw.purpose == "order" and draw.subject is not None and any(trace.reached(one) for one in later)
 
 
 def kept(trace: Trace, split: Split) -> bool:
