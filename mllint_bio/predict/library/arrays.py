@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -33,6 +34,9 @@ from mllint_bio.rows import UNKNOWN_ROWS, Bound, Derived, Equals, Rows, Selectio
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Call, Run
 
+_MAY_ACT = re.compile(
+    r"random|rand\b|seed|shuffle|sample|fit|load|read_|open\(|predict|score|model|choice|permutation|mean|std|max|min"
+)
 DATA_KINDS = frozenset({"table", "array", "batch", "dataset", "loader", "unknown", "param"})
 
 # -- looking into values ---------------------------------------------------------------------------------------------
@@ -77,12 +81,38 @@ def objects_in(value: Value | None, depth: int = 2) -> list[Obj]:
 
 
 _CONDENSES = {
-    "mean": "mean", "nanmean": "mean", "average": "mean", "fmean": "mean", "median": "median", "nanmedian": "median", "std": "spread",
-    "nanstd": "spread", "var": "spread", "sem": "spread", "stdev": "spread", "quantile": "spread", "percentile": "spread", "max": "max",
-    "amax": "max", "nanmax": "max", "argmax": "max", "nanargmax": "max", "idxmax": "max", "min": "min", "amin": "min", "nanmin": "min",
-    "argmin": "min", "nanargmin": "min", "idxmin": "min", "sort": "max", "argsort": "max", "sorted": "max", "sum": "sum", "nansum": "sum",
+    "mean": "mean",
+    "nanmean": "mean",
+    "average": "mean",
+    "fmean": "mean",
+    "median": "median",
+    "nanmedian": "median",
+    "std": "spread",
+    "nanstd": "spread",
+    "var": "spread",
+    "sem": "spread",
+    "stdev": "spread",
+    "quantile": "spread",
+    "percentile": "spread",
+    "max": "max",
+    "amax": "max",
+    "nanmax": "max",
+    "argmax": "max",
+    "nanargmax": "max",
+    "idxmax": "max",
+    "min": "min",
+    "amin": "min",
+    "nanmin": "min",
+    "argmin": "min",
+    "nanargmin": "min",
+    "idxmin": "min",
+    "sort": "max",
+    "argsort": "max",
+    "sorted": "max",
+    "sum": "sum",
+    "nansum": "sum",
     "describe": "spread",
-}  # fmt: skip
+}
 
 
 def condensed(value: Array, name: str) -> Array:
@@ -181,7 +211,7 @@ def _unresolved_result(run: Run, call: Call, name: str) -> Value:
     run.unresolved(name, call)
     found = [a for v in call.everything() for a in arrays_in(v)]
     with_rows = [a for a in found if a.has_rows and a.kind not in ("scalar", "config")]
-    result = blend(run, found) if found else UNKNOWN
+    result = blend(run, found).but(unordered=None) if found else UNKNOWN  # it may well have sorted them
     if not with_rows:
         return result.but(kind="unknown", rows=run.source(call.node, name), prediction=None, name="")
     rows = _common_rows(with_rows)
@@ -263,12 +293,20 @@ def unpacked(run: Run, value: Seq, targets: Sequence[ir.Expr], node: ir.Node) ->
     if len(names) < 2 or any(role == "" for role in roles):
         return
     # a development or validation part may stand first (it is divided further), a training part never second
-    wrong = [i for i, (role, part) in enumerate(zip(roles, parts, strict=True)) if role == ("test" if part == "train" else "train")]
+    wrong = [
+        i for i, (role, part) in enumerate(zip(roles, parts, strict=True)) if role == ("test" if part == "train" else "train")
+    ]
     if wrong:
         first = wrong[0] - wrong[0] % 2
         second = first + 1
         run.emit(
-            Pairing, node, train_name=names[first], train_base=parts[first], test_name=names[second], test_base=parts[second], swapped=True
+            Pairing,
+            node,
+            train_name=names[first],
+            train_base=parts[first],
+            test_name=names[second],
+            test_base=parts[second],
+            swapped=True,
         )
 
 
@@ -337,8 +375,13 @@ def comprehended(run: Run, node: ir.Comprehension, element: Value, iterables: Se
 # -- arithmetic ------------------------------------------------------------------------------------------------------
 
 _FOLD: dict[str, Callable[[Any, Any], Any]] = {
-    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv, "%": operator.mod,
-}  # fmt: skip
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+}
 
 
 def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value:
@@ -378,7 +421,12 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
         if data.has_rows and not (data.scores or stat.scores):
             return data.but(learned=data.learned | stat.learned, linear=None, mask=None, activation="")
     for data, noise in ((a, b), (b, a)):
-        if noise.kind == "noise" and noise.noise != "clock" and data.has_rows and data.kind in ("array", "table", "unknown", "param"):
+        if (
+            noise.kind == "noise"
+            and noise.noise != "clock"
+            and data.has_rows
+            and data.kind in ("array", "table", "unknown", "param")
+        ):
             return data.but(linear=None, mask=None, owner="augmented")
     handwritten = _hand_error(run, node, a, op, b)
     result = blend(run, [x for x in (left, right) if not isinstance(x, Const)])
@@ -649,7 +697,8 @@ def _compare_prediction(run: Run, node: ir.Compare, a: Array, op: str, b: Array,
             run.cutoff_loops.add(threshold.loop)
         return label.but(
             chosen=label.chosen | threshold.chosen,
-            owner=threshold.owner if isinstance(threshold.owner, str) else predicted.owner, scores=label.scores | threshold.scores
+            owner=threshold.owner if isinstance(threshold.owner, str) else predicted.owner,
+            scores=label.scores | threshold.scores,
         )
     return predicted.but(kind="mask", scores=a.scores | b.scores, mask=((run.site(node), "p"), True))
 
@@ -1002,7 +1051,9 @@ def array_attribute(run: Run, value: Array, name: str, node: ir.Node) -> Value:
     return value.but(column=name, linear=None, mask=None, name=value.name)
 
 
-_TOGETHER = frozenset({"x", "y", "data", "target", "targets", "label", "labels", "features", "feature", "images", "inputs", "outputs", "values"})  # fmt: skip
+_TOGETHER = frozenset(
+    {"x", "y", "data", "target", "targets", "label", "labels", "features", "feature", "images", "inputs", "outputs", "values"}
+)
 
 
 def _opaque(value: Array) -> bool:
@@ -1066,6 +1117,10 @@ def value_method(run: Run, value: Value, name: str, call: Call) -> Value:
     special = method_of_unknown(run, value, name, call)
     if special is not None:
         return special
+    if name == "sort" and value.unordered:
+        from mllint_bio.predict.interpreter import Updated
+
+        return Updated(value.but(unordered=None, ordered=""), NONE)
     if value.kind == "groups" and name == "transform":
         return _group_statistic(run, value, call)
     described = catalog.method(name)
@@ -1111,7 +1166,7 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
     if name in ("append", "extend"):
         _note_growth(run, value, argument, call)
     if name in ("append", "add", "appendleft"):
-        nested = len([loop for loop in run.loops])
+        nested = len(list(run.loops))
         item = _grouped(run, argument) if nested >= 2 else argument
         if nested:
             _collect(run, value, item)
@@ -1248,6 +1303,10 @@ def _dict_method(run: Run, value: Dict, name: str, call: Call) -> Value:
 
 def _constant_method(run: Run, value: Const, name: str, call: Call) -> Value:
     if isinstance(value.value, str):
+        if name in ("glob", "rglob", "iterdir"):  # a path that is spelt out
+            from mllint_bio.predict.library.calls import _listing
+
+            return _listing(run, name, call)
         if name == "format":
             return blend(run, call.everything()).but(kind="text")
         if name == "join":
@@ -1352,6 +1411,11 @@ class Operation:
         )
 
     def _through(self, func: Func, value: Array) -> None:
+        """Enter a function that is applied to every row or column, unless its text shows that it draws, reads and learns
+        nothing."""
+        chunk = func.module.skeleton.chunks[func.node.st]
+        if chunk.name == func.name and not _MAY_ACT.search(chunk.text):
+            return
         self.run.call(func, _call(self.call.node, [value.but(kind="item")]))
 
     def stat(self, value: Array, other: Value | None) -> Value:
@@ -1414,7 +1478,15 @@ class Operation:
             again = any(known[2].rows == value.rows and rows != parts[0] for rows, known in self.run.samples.items())
             if again:  # nothing was dropped between: two samples are meant as two parts
                 self.run.emit(
-                    Split, self.call.node, data=value.view(), parts=parts, how="sample", api=self.name, shuffles=True, seeded=seeded, stream="numpy"
+                    Split,
+                    self.call.node,
+                    data=value.view(),
+                    parts=parts,
+                    how="sample",
+                    api=self.name,
+                    shuffles=True,
+                    seeded=seeded,
+                    stream="numpy",
                 )
             self.run.samples[parts[0]] = (self.call.node, site, value, parts, seeded, self.name)
         return value.but(rows=parts[0], ordered="shuffled")
@@ -1447,15 +1519,20 @@ class Operation:
         bounds.append(None)
         if not places:
             return Seq("list", (), value.but(rows=value.rows.some(self.run.site(self.call.node))))
-        pieces = [
-            value.but(rows=value.rows.slice(a, b, value.order), order=None) for a, b in zip(bounds, bounds[1:], strict=False)
-        ]
+        pieces = [value.but(rows=value.rows.slice(a, b, value.order), order=None) for a, b in itertools.pairwise(bounds)]
         random = value.ordered == "shuffled"
         stream, seeded = self.run.orders.get(value.order, ("", None)) if random else ("", None)
         self.run.emit(
-            Split, self.call.node, data=value.view(), parts=tuple(p.rows for p in pieces), how="slice", api=self.name, shuffles=random,
-            seeded=seeded, stream=stream,
-        )  # fmt: skip
+            Split,
+            self.call.node,
+            data=value.view(),
+            parts=tuple(p.rows for p in pieces),
+            how="slice",
+            api=self.name,
+            shuffles=random,
+            seeded=seeded,
+            stream=stream,
+        )
         return Seq("list", pieces)
 
     def take(self, value: Array, other: Value | None) -> Value:
@@ -1490,7 +1567,7 @@ class Operation:
             left = value.rows.without(array.rows.moved(array.base, value.rows))
             sampled = self.run.samples.pop(array.rows, None)
             if sampled is not None:
-                node, site, table, parts, seeded, api = sampled
+                _node, site, table, parts, seeded, api = sampled
                 self.run.emit(
                     Split,
                     site,
@@ -1504,11 +1581,7 @@ class Operation:
                 )
             return value.but(rows=left)
         if isinstance(rows, (Const, Seq)) and not arrays_in(rows):
-            axis = self.literal("axis")
-            numeric = [
-                c for c in (rows.items if isinstance(rows, Seq) else [rows]) if isinstance(c, Const) and isinstance(c.value, str)
-            ]
-            return value if numeric and axis in (0, None) and self.argument("axis") is None else value
+            return value  # columns, or single rows, by their labels
         return value.but(rows=value.rows.some(self.run.site(self.call.node))) if array is not None and array.has_rows else value
 
     def pop(self, value: Array, other: Value | None) -> Value:
@@ -1584,8 +1657,12 @@ class Operation:
                 return value.but(kind="mask", mask=(ByIdentifier(array.rows, value.rows), True), group="", owner="by-id")
             if array.kind in ("index", "set") and value.kind == "index":
                 return Array(kind="mask", rows=value.rows, mask=(("in", array.rows), True), base=array.rows)
-            return value.but(kind="mask", mask=(("in", repr(array.rows), array.column or array.name), True), group="" if array.kind == "unique" else value.group,
-                             owner="by-id" if array.kind == "unique" else value.owner)  # fmt: skip
+            return value.but(
+                kind="mask",
+                mask=(("in", repr(array.rows), array.column or array.name), True),
+                group="" if array.kind == "unique" else value.group,
+                owner="by-id" if array.kind == "unique" else value.owner,
+            )
         return value.but(kind="mask", mask=(("in", id(other)), True))
 
     def difference(self, value: Array, other: Value | None) -> Value:
@@ -1666,20 +1743,49 @@ class Operation:
 
 
 _OPERATIONS: dict[str, Callable[[Operation, Array, Value | None], Value]] = {
-    "keep": Operation.keep, "elementwise": Operation.elementwise, "stat": Operation.stat, "standardise": Operation.standardise,
-    "subset": Operation.subset, "shuffle": Operation.shuffle, "permutation": Operation.permutation, "sample": Operation.sample,
-    "concat": Operation.concat, "columns": Operation.columns, "repeat": Operation.repeat, "index": Operation.index, "cut": Operation.cut,
-    "take": Operation.take, "head": Operation.head, "tail": Operation.tail, "drop": Operation.drop, "pop": Operation.pop,
-    "groupby": Operation.groupby, "unique": Operation.unique, "merge": Operation.merge, "explode": Operation.explode,
-    "window": Operation.window, "augment": Operation.augment, "argmax": Operation.argmax, "round": Operation.round,
+    "keep": Operation.keep,
+    "elementwise": Operation.elementwise,
+    "stat": Operation.stat,
+    "standardise": Operation.standardise,
+    "subset": Operation.subset,
+    "shuffle": Operation.shuffle,
+    "permutation": Operation.permutation,
+    "sample": Operation.sample,
+    "concat": Operation.concat,
+    "columns": Operation.columns,
+    "repeat": Operation.repeat,
+    "index": Operation.index,
+    "cut": Operation.cut,
+    "take": Operation.take,
+    "head": Operation.head,
+    "tail": Operation.tail,
+    "drop": Operation.drop,
+    "pop": Operation.pop,
+    "groupby": Operation.groupby,
+    "unique": Operation.unique,
+    "merge": Operation.merge,
+    "explode": Operation.explode,
+    "window": Operation.window,
+    "augment": Operation.augment,
+    "argmax": Operation.argmax,
+    "round": Operation.round,
     "softmax": lambda self, value, other: self.activate("softmax")(value, other),
     "sigmoid": lambda self, value, other: self.activate("sigmoid")(value, other),
     "log_softmax": lambda self, value, other: self.activate("log_softmax")(value, other),
-    "isin": Operation.isin, "negate": lambda self, value, other: negated(self.run, value), "difference": Operation.difference,
-    "where": Operation.where, "sort": Operation.sort, "codes": Operation.codes, "fill": Operation.fill, "zeros": Operation.zeros,
-    "scalar": Operation.scalar, "iterate": Operation.iterate, "accumulate": Operation.accumulate, "sum-correct": Operation.sum_correct,
+    "isin": Operation.isin,
+    "negate": lambda self, value, other: negated(self.run, value),
+    "difference": Operation.difference,
+    "where": Operation.where,
+    "sort": Operation.sort,
+    "codes": Operation.codes,
+    "fill": Operation.fill,
+    "zeros": Operation.zeros,
+    "scalar": Operation.scalar,
+    "iterate": Operation.iterate,
+    "accumulate": Operation.accumulate,
+    "sum-correct": Operation.sum_correct,
     "opaque": Operation.opaque,
-}  # fmt: skip
+}
 
 
 def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: bool) -> Value:
@@ -1710,9 +1816,15 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
     )
     predictions = [part.prediction for part in members if part.prediction is not None]
     return merged.but(
-        rows=rows, ordered=ordered, order=None, linear=None, mask=None, prediction=predictions[0] if predictions else None,
-        kind="array" if members[0].kind in ("item", "batch") else members[0].kind, group=next((p.group for p in members if p.group), ""),
-    )  # fmt: skip
+        rows=rows,
+        ordered=ordered,
+        order=None,
+        linear=None,
+        mask=None,
+        prediction=predictions[0] if predictions else None,
+        kind="array" if members[0].kind in ("item", "batch") else members[0].kind,
+        group=next((p.group for p in members if p.group), ""),
+    )
 
 
 def _same_origin_twice(members: Sequence[Array]) -> bool:
@@ -1767,6 +1879,8 @@ def note_unordered(run: Run, value: Array, use: str, at_use: Site) -> None:
     """Record that the order of a listing or set, which nothing defines, is used here."""
     if isinstance(value.unordered, tuple):
         what, made = value.unordered
+        if what == "set" and use == "split":
+            return  # only strings are hashed anew in each process, and what the set holds is not known
         run.emit(Unordered, made, what=what, use=use, at_use=at_use)
 
 
