@@ -216,8 +216,8 @@ class Determinism(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device(Event):
-    """Something is moved to or built for a device: cuda, mps, gpu, cpu. conditional: only if one is available; module: the network that
-    is moved, if it is one."""
+    """Something is moved to or built for a device: cuda, mps, gpu, cpu. conditional: only if one is available; module: the
+    network that is moved, if it is one."""
 
     device: str
     conditional: bool = False
@@ -339,7 +339,8 @@ class Backward(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Event):
     """An optimizer changes the parameters of the modules it holds. data: what the last backward saw;
-    managed: the optimizer or a library does the rest (closures, automatic optimisation); modes: train, eval or unknown of each module."""
+    managed: the optimizer or a library does the rest (closures, automatic optimisation); modes: train, eval or unknown of each
+    module."""
 
     subject: Subject
     modules: tuple[Subject, ...]
@@ -400,10 +401,11 @@ class Score(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Select(Event):
-    """A choice is made by looking at scores. what: epoch, checkpoint, early-stop, learning-rate, hyperparameter, model, threshold,
-    features, seed, fold, split. how: the mechanism (`if`, `max`, `argmax`, `callback`, `tuner`, the API's name). scores: ids of the
-    Score events that it reads; data: the rows that those scores saw; direction: up or down as the program compares, empty
-    if not known; keeps: what the branch keeps (score, weights, saved, model, stop); restored: the best weights are put back."""
+    """A choice is made by looking at scores. what: epoch, checkpoint, early-stop, learning-rate, hyperparameter, model,
+    threshold, features, seed, fold, split. how: the mechanism (`if`, `max`, `argmax`, `callback`, `tuner`, the API's name).
+    scores: ids of the Score events that it reads; data: the rows that those scores saw; direction: up or down as the program
+    compares, empty if not known; keeps: what the branch keeps (score, weights, saved, model, stop); restored: the best weights
+    are put back."""
 
     what: str
     how: str
@@ -418,8 +420,8 @@ class Select(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights(Event):
-    """Weights are captured or put back. action: reference (`best = model.state_dict()`), copy, save, load; name: variable or path;
-    improving: the capture stands in the branch of a Select."""
+    """Weights are captured or put back. action: reference (`best = model.state_dict()`), copy, save, load; name: variable or
+    path; improving: the capture stands in the branch of a Select."""
 
     subject: Subject | None
     action: str

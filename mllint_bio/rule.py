@@ -34,8 +34,9 @@ class Rule:
     """Base class of rules. Subclasses set the class variables and implement `check`; they keep no state between traces.
 
     code: three letters and three digits, never reused; name: kebab-case, names the fault; tip: tip of the paper (1-10);
-    severity: the usual one, a finding may be lower; variants: names of sub-cases, selectable as `CODE[variant]`; preview_variants:
-    those of them that need --preview; programs_only: silent for functions without caller; skip_tests: silent in tests and docs.
+    severity: the usual one, a finding may be lower; variants: names of sub-cases, selectable as `CODE[variant]`;
+    preview_variants: those of them that need --preview; programs_only: silent for functions without caller; skip_tests: silent
+    in tests and docs.
     """
 
     code: ClassVar[str]
@@ -132,7 +133,9 @@ def load_registry() -> Registry:
             if rules.get(rule_class.code) is not None:
                 if origin[rule_class.code] == distribution:
                     continue
-                raise RegistryError(f"rule {rule_class.code} is registered twice: by {origin[rule_class.code]} and {distribution}")
+                raise RegistryError(
+                    f"rule {rule_class.code} is registered twice: by {origin[rule_class.code]} and {distribution}"
+                )
             rules[rule_class.code] = rule_class()
             origin[rule_class.code] = distribution
     ordered = dict(sorted(rules.items()))

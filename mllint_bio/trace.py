@@ -71,7 +71,9 @@ class Trace:
     @cached_property
     def trains(self) -> bool:
         """Gate `training_program`: an estimator is fitted, or a network is stepped."""
-        return any(f.subject.is_a("estimator", "tuner", "trainer", "module") for f in self.of(Fit)) or any(True for _ in self.of(Step))
+        return any(f.subject.is_a("estimator", "tuner", "trainer", "module") for f in self.of(Fit)) or any(
+            True for _ in self.of(Step)
+        )
 
     @cached_property
     def trainings(self) -> list[Fit]:
@@ -195,7 +197,12 @@ class Trace:
 
     def anchor(self, event: Event) -> Site:
         """Where to put a finding about the whole entry point: the event, or the call in the entry file that leads to it."""
-        if isinstance(event, Draw) and event.purpose == "estimator" and event.subject is not None and event.subject.at.path == self.path:
+        if (
+            isinstance(event, Draw)
+            and event.purpose == "estimator"
+            and event.subject is not None
+            and event.subject.at.path == self.path
+        ):
             return event.subject.at  # the constructor is where the seed belongs
         if event.at.path == self.path:
             return event.at

@@ -113,7 +113,9 @@ def parse(name: str, text: str) -> Library:
             if method in methods:
                 raise CatalogError(f"{name}: method {method} is described twice")
             methods[method] = Method(method, table["op"], fields)
-    return Library(head.get("name", name), tuple(head["imports"]), head.get("verified", ""), entries, methods, head.get("aliases", {}))
+    return Library(
+        head.get("name", name), tuple(head["imports"]), head.get("verified", ""), entries, methods, head.get("aliases", {})
+    )
 
 
 @cache

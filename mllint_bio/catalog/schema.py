@@ -180,7 +180,10 @@ def _flag_or_param(value: Any) -> bool:
 def _draws(value: Any) -> bool:
     allowed = {"stream", "seed", "purpose", "when", "unless", "at", "what", "processes"}
     return isinstance(value, list) and all(
-        isinstance(d, dict) and set(d) <= allowed and d.get("stream") in STREAMS and d.get("at", "call") in {"call", "fit", "iterate", "split", "predict"}
+        isinstance(d, dict)
+        and set(d) <= allowed
+        and d.get("stream") in STREAMS
+        and d.get("at", "call") in {"call", "fit", "iterate", "split", "predict"}
         for d in value
     )
 
@@ -198,37 +201,85 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...], str]] = {
     "draws": (
         _draws,
         (),
-        "random draws: {stream, seed = parameter that fixes it, purpose, when = {param = [values]}, unless = {param = [values]}, "
-        "at = call|fit|iterate|split|predict}",
+        (
+            "random draws: {stream, seed = parameter that fixes it, purpose, when = {param = [values]}, "
+            "unless = {param = [values]}, "
+            "at = call|fit|iterate|split|predict}"
+        ),
     ),
     "streams": (lambda v: _strings(v) and set(v) <= STREAMS, ("seed", "unseed"), "global streams"),
     "value": (_is(str), ("seed", "determinism", "generator"), "parameter that holds the seed or flag value"),
     "fallback": (lambda v: v in ("seeded", "unseeded"), ("seed",), "what a call without a value means"),
-    "also": (_is(dict), ("seed", "determinism", "trainer"), "determinism flags set on the way: {flag = true|false|\"param\"}"),
+    "also": (_is(dict), ("seed", "determinism", "trainer"), 'determinism flags set on the way: {flag = true|false|"param"}'),
     "flag": (_is(str), ("determinism",), "all-ops, cudnn-deterministic, cudnn-benchmark, tf-ops, env"),
-    "kind": (_is(str), ("generator", "data-source", "layer", "pretrained", "explainer", "sampler", "fitted-transform", "weights"), "refinement, see the role"),
+    "kind": (
+        _is(str),
+        ("generator", "data-source", "layer", "pretrained", "explainer", "sampler", "fitted-transform", "weights"),
+        "refinement, see the role",
+    ),
     "stream": (lambda v: v in STREAMS, ("generator", "draw"), "stream that it draws from"),
-    "form": (lambda v: v in ("call", "object"), ("splitter", "loss", "metric", "resampler", "activation"), "function, or object that acts later"),
+    "form": (
+        lambda v: v in ("call", "object"),
+        ("splitter", "loss", "metric", "resampler", "activation"),
+        "function, or object that acts later",
+    ),
     "parts": (_strings, ("splitter",), "roles of the parts in order"),
     "per_input": (_is(bool), ("splitter",), "one pair of parts per input (train_test_split)"),
     "arrays": (_flag_or_param, ("splitter",), "`*` for all positional arguments, else the data parameter"),
-    "shuffle": (_flag_or_param, ("splitter", "loader", "data-source", "draw"), "always (true), never (false), or parameter that decides"),
+    "shuffle": (
+        _flag_or_param,
+        ("splitter", "loader", "data-source", "draw"),
+        "always (true), never (false), or parameter that decides",
+    ),
     "stratified": (_flag_or_param, ("splitter",), "likewise"),
     "grouped": (_flag_or_param, ("splitter",), "likewise"),
-    "estimator": (_is(str), ("cv-evaluator", "tuner", "estimator.meta", "calibrator", "feature-selector", "explainer"), "parameter that holds the estimator"),
+    "estimator": (
+        _is(str),
+        ("cv-evaluator", "tuner", "estimator.meta", "calibrator", "feature-selector", "explainer"),
+        "parameter that holds the estimator",
+    ),
     "data": (_is(str), (), "parameter that holds the rows"),
     "target": (_is(str), (), "parameter that holds the labels"),
     "groups": (_is(str), ("cv-evaluator",), "parameter that holds the groups"),
     "cv": (_is(str), ("cv-evaluator", "tuner", "calibrator"), "parameter that holds the splitter"),
     "scoring": (_is(str), ("cv-evaluator", "tuner"), "parameter that names the metric"),
-    "returns": (_is(str), ("cv-evaluator", "array", "stateless-function", "column-stat-function", "weights"), "scores, predictions, dict, copy, reference"),
-    "uses_target": (_is(bool), ("fitted-transform", "feature-selector", "imputer", "inplace-transform"), "learns from the labels"),
+    "returns": (
+        _is(str),
+        ("cv-evaluator", "array", "stateless-function", "column-stat-function", "weights"),
+        "scores, predictions, dict, copy, reference",
+    ),
+    "uses_target": (
+        _is(bool),
+        ("fitted-transform", "feature-selector", "imputer", "inplace-transform"),
+        "learns from the labels",
+    ),
     "stores_rows": (_is(bool), ("estimator", "fitted-transform", "imputer"), "keeps training rows inside"),
-    "style": (_is(str), (), "protocol of the object: sklearn (fit/transform/predict), keras, booster, torchmetrics, monai, keras-metric, optuna, study, function, lightning, hf"),
-    "stateless_if": (_is(str), ("inplace-transform", "imputer", "fitted-transform"), "parameter whose presence makes it stateless"),
-    "children": (_is(str), ("composer", "augment", "stateless-transform"), "`*` positional children, or the parameter with the list of steps"),
-    "lineage": (lambda v: v in ("copy", "synthetic", "drop", "augment", "bootstrap", "window"), ("resampler",), "what the new rows are"),
-    "task": (lambda v: v in ("classifier", "regressor", "cluster", "outlier", "ranker", "unknown"), ("estimator", "tuner"), "what it predicts"),
+    "style": (
+        _is(str),
+        (),
+        "protocol of the object: sklearn (fit/transform/predict), keras, booster, torchmetrics, monai, keras-metric, optuna, "
+        "study, function, lightning, hf, ignite",
+    ),
+    "stateless_if": (
+        _is(str),
+        ("inplace-transform", "imputer", "fitted-transform"),
+        "parameter whose presence makes it stateless",
+    ),
+    "children": (
+        _is(str),
+        ("composer", "augment", "stateless-transform"),
+        "`*` positional children, or the parameter with the list of steps",
+    ),
+    "lineage": (
+        lambda v: v in ("copy", "synthetic", "drop", "augment", "bootstrap", "window"),
+        ("resampler",),
+        "what the new rows are",
+    ),
+    "task": (
+        lambda v: v in ("classifier", "regressor", "cluster", "outlier", "ranker", "unknown"),
+        ("estimator", "tuner"),
+        "what it predicts",
+    ),
     "outputs": (_is(dict), ("estimator", "trainer", "pretrained"), "method -> label, score, value, logit"),
     "tunes_itself": (_is(bool), ("estimator",), "has an inner search over its hyper-parameters"),
     "parameter_free": (_is(bool), ("estimator",), "nothing to tune"),
@@ -241,7 +292,11 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...], str]] = {
     "expects": (lambda v: v in ("logits", "probabilities", "log-probabilities", "value"), ("loss",), "input of the loss"),
     "multiclass": (_is(bool), ("loss", "activation"), "over classes, as against element-wise"),
     "from_logits": (_is(str), ("loss",), "parameter that switches to logits"),
-    "activation": (_is(str), ("activation", "layer"), "softmax, sigmoid, log_softmax, linear, other; or the name of the parameter that says so when it starts with $"),
+    "activation": (
+        _is(str),
+        ("activation", "layer"),
+        "softmax, sigmoid, log_softmax, linear, other; or the name of the parameter that says so when it starts with $",
+    ),
     "mode_dependent": (_is(bool), ("layer", "pretrained"), "behaves differently in train and eval mode"),
     "container": (_is(bool), ("layer",), "holds other layers, applied in order"),
     "dataset": (_is(str), ("loader", "row-selection", "sampler"), "parameter that holds the data set"),
@@ -255,11 +310,19 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...], str]] = {
     "mode": (_is(str), ("early-stop", "checkpoint", "lr-select", "tuner"), "parameter that gives the direction"),
     "restores": (_flag_or_param, ("early-stop", "checkpoint"), "puts the best weights back: always, never, or by this parameter"),
     "best_only": (_flag_or_param, ("checkpoint",), "keeps only the best: likewise"),
-    "selects": (_is(str), ("early-stop", "checkpoint", "lr-select", "tuner"), "epoch, checkpoint, early-stop, learning-rate, hyperparameter, threshold"),
+    "selects": (
+        _is(str),
+        ("early-stop", "checkpoint", "lr-select", "tuner"),
+        "epoch, checkpoint, early-stop, learning-rate, hyperparameter, threshold",
+    ),
     "objective": (_is(str), ("tuner",), "parameter or method argument that holds the objective function"),
     "size": (_is(int), ("data-source",), "known number of rows"),
     "location": (_is(str), ("data-source", "sink", "weights"), "parameter that names the file"),
-    "yields": (_is(str), ("data-source",), "table, arrays (features, target), split (train, test pairs), bunch, dataset, loader, text"),
+    "yields": (
+        _is(str),
+        ("data-source",),
+        "table, arrays (features, target), split (train, test pairs), bunch, dataset, loader, text",
+    ),
     "how": (_is(str), ("sink", "unordered", "clock"), "print, log, save, plot"),
     "what": (_is(str), ("sink",), "parameter that holds what is shown"),
     "op": (lambda v: v in OPERATIONS, ("array",), "operation, see OPERATIONS"),

@@ -1,8 +1,8 @@
 """The static interpreter: predicted traces of programs, without running them.
 
-`programs` interprets the scripts and notebooks among the given units (and, for a module, the scripts that drive it), `functions` what
-nothing called: functions, and methods of classes that nothing built. `analyse` does both. `spans` turns the sites of events and
-findings into offsets.
+`programs` interprets the scripts and notebooks among the given units (and, for a module, the scripts that drive it),
+`functions` what nothing called: functions, and methods of classes that nothing built. `analyse` does both. `spans` turns the
+sites of events and findings into offsets.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from mllint_bio.trace import Trace
 __all__ = ["Analysis", "Project", "analyse", "functions", "programs", "spans"]
 
 # What a function must mention to be worth a trace of its own.
+# Depth of inlining and steps for a function without caller: its data are unknown, what lies deep below it proves nothing.
+_FUNCTION_BOUNDS = (6, 60_000)
 _INTERESTING = re.compile(
     r"\.fit|fit_transform|backward\(|train_test_split|KFold|ShuffleSplit|cross_val|_score\b|roc_curve|\.step\(|Loss\(|criterion|\.compile\(|"
     r"EarlyStopping|ModelCheckpoint|create_study|cudnn|SearchCV|\.sample\(|resample|default_rng|random_split|\.predict|evaluate|\.eval\(|DataLoader"
@@ -189,7 +191,9 @@ class _Gathering:
 
     def _baselines(self, run: Run, entry: str) -> bool | None:
         """Whether the project has a conventional model, asked only for programs that train a network."""
-        if entry == "function" or not any(isinstance(e, Step) or isinstance(e, Fit) and e.role == "estimator.deep" for e in run.events):
+        if entry == "function" or not any(
+            isinstance(e, Step) or isinstance(e, Fit) and e.role == "estimator.deep" for e in run.events
+        ):
             return None
         self.visited |= {str(path) for path in self.project.files}
         return self.project.baselines
@@ -204,11 +208,12 @@ class _Gathering:
             for chunk in skeleton.chunks
             if chunk.name and _INTERESTING.search(chunk.text)
             for statement in skeleton.lowered(chunk)
-            if isinstance(statement, ir.ClassDef) or (isinstance(statement, ir.FunctionDef) and not self._was_entered(module, statement))
+            if isinstance(statement, ir.ClassDef)
+            or (isinstance(statement, ir.FunctionDef) and not self._was_entered(module, statement))
         ]
         if not todo:
             return
-        run = Run(self.project)
+        run = Run(self.project, *_FUNCTION_BOUNDS)
         try:
             run.run_module(module)
         except (OutOfBudget, RecursionError):

@@ -1,11 +1,11 @@
 """The static interpreter: runs a program on abstract values and writes down the events that it would cause.
 
-One `Run` makes one trace. Statements are executed in order, as a person runs them: branches are joined, loops run twice (the second
-pass meets the state that the first left behind), project functions and methods are inlined within bounds, project imports are
-followed. What a library call means is not decided here but in `mllint_bio.predict.library`, from the catalog.
+One `Run` makes one trace. Statements are executed in order, as a person runs them: branches are joined, loops run twice (the
+second pass meets the state that the first left behind), project functions and methods are inlined within bounds, project
+imports are followed. What a library call means is not decided here but in `mllint_bio.predict.library`, from the catalog.
 
-All mutable state of abstract objects changes through `Run.write`, which keeps a journal: an arm of a branch is executed on the real
-objects, its changes are taken back, and the arms are joined.
+All mutable state of abstract objects changes through `Run.write`, which keeps a journal: an arm of a branch is executed on the
+real objects, its changes are taken back, and the arms are joined.
 """
 
 from __future__ import annotations
@@ -50,9 +50,25 @@ E = TypeVar("E", bound=Event)
 
 # What a run remembers beside events and cells; an excursion puts it back.
 _NOTES = (
-    "repeated", "patience", "keras_models", "materialised", "orders", "saved", "statistics", "columns", "samples", "slices", "pairs", "grown", "visits",
-    "applied", "stepped", "_seen", "_counts", "_loops",
-)  # fmt: skip
+    "repeated",
+    "patience",
+    "keras_models",
+    "materialised",
+    "orders",
+    "saved",
+    "statistics",
+    "columns",
+    "samples",
+    "slices",
+    "pairs",
+    "grown",
+    "visits",
+    "applied",
+    "stepped",
+    "_seen",
+    "_counts",
+    "_loops",
+)
 MAX_DEPTH = 14
 MAX_CALLS_PER_FUNCTION = 48
 MAX_STEPS = 600_000
@@ -160,7 +176,9 @@ class Run:
         self.patience: dict[str, int] = {}  # counter -> Select whose scores it counts
         self.keras_models: dict[int, tuple[Value, Obj]] = {}
         self.materialised: dict[Any, tuple[Value, Obj]] = {}
-        self.orders: dict[Any, tuple[str, bool | None]] = {}  # random order of rows -> stream that made it, and whether it had a seed
+        self.orders: dict[
+            Any, tuple[str, bool | None]
+        ] = {}  # random order of rows -> stream that made it, and whether it had a seed
         self.looked_at: tuple[ir.Expr, ...] = ()  # calls whose result is shown and then forgotten (`df.sample(5)` in a cell)
         self.drawing_item = 0  # depth of `__getitem__` calls on behalf of a loader
         self.saved: dict[str, Obj] = {}  # file -> model that the program wrote there
@@ -207,7 +225,10 @@ class Run:
             for depth, loop in enumerate(self.loops):
                 inner, over_loader = self.stepped.get(loop, (False, False))
                 data = fields.get("data")
-                self.stepped[loop] = (inner or depth + 1 < len(self.loops), over_loader or getattr(data, "loader", None) is not None)
+                self.stepped[loop] = (
+                    inner or depth + 1 < len(self.loops),
+                    over_loader or getattr(data, "loader", None) is not None,
+                )
         return number
 
     def loop(self, node: ir.Node, kind: LoopKind, variable: str = "") -> Loop:
@@ -1117,7 +1138,11 @@ class Run:
                 self.inline(member, call, obj)
         else:
             declared = [one.members.get("__fields__") for one in reversed(klass.mro())]
-            names = list(dict.fromkeys(c.value for fields in declared if isinstance(fields, Seq) for c in fields.items if isinstance(c, Const)))
+            names = list(
+                dict.fromkeys(
+                    c.value for fields in declared if isinstance(fields, Seq) for c in fields.items if isinstance(c, Const)
+                )
+            )
             for name in names:
                 value = call.get(name, names)
                 if value is not None:

@@ -1,8 +1,8 @@
 """The project around a file: its modules, how imports resolve inside it, and which scripts drive which modules.
 
-Imports are looked up as a person's interpreter would find them: relative to the package, beside the importing file, at the project
-root, in `src/`, and in directories that the program adds to `sys.path`. Finding a module on those paths is astroid's module machinery;
-what lies outside the project is a library and stays a name (`mllint_bio.catalog` knows what it means).
+Imports are looked up as a person's interpreter would find them: relative to the package, beside the importing file, at the
+project root, in `src/`, and in directories that the program adds to `sys.path`. Finding a module on those paths is astroid's
+module machinery; what lies outside the project is a library and stays a name (`mllint_bio.catalog` knows what it means).
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ class Project:
 
     @cached_property
     def index(self) -> dict[str, list[Path]]:
-        """Module or package name -> files or directories of the project that bear it; the last resort for altered search paths."""
+        """Module or package name -> files or directories of the project that bear it; the last resort for altered search
+        paths."""
         found: dict[str, list[Path]] = {}
         for path in self.files[:_MAX_INDEXED]:
             if path.suffix != ".py":
@@ -189,7 +190,10 @@ def _baseline_names() -> re.Pattern[bytes]:
     classes = {entry.path.rpartition(".")[2] for entry in entries}
     named = sorted(name for name in classes if name[:1].isupper())
     others = ("xgboost", "lightgbm", "catboost", "glmnet", "randomForest", "ranger", "e1071", "caret", "tidymodels")
-    told = rb"(?i:baseline[_ ]?(?:model|classifier|predict|pred\b|preds\b|score|rmse|acc)|(?:mean|majority|naive|linear|simple)[_ ]baseline)"
+    told = (
+        rb"(?i:baseline[_ ]?(?:model|classifier|predict|pred\b|preds\b|score|rmse|acc)"
+        rb"|(?:mean|majority|naive|linear|simple)[_ ]baseline)"
+    )
     return re.compile(rb"\b(?:" + "|".join((*named, *others)).encode() + rb")\b|" + told)
 
 
@@ -208,9 +212,36 @@ def imports_catalogued(data: bytes) -> bool:
 
 # The standard library is catalogued for seeds and sinks; importing only it makes no training program.
 _STANDARD = frozenset(
-    {"random", "os", "glob", "pathlib", "copy", "time", "secrets", "uuid", "argparse", "json", "pickle", "logging", "builtins", "functools", "itertools",
-     "csv", "shutil", "datetime", "collections", "warnings", "sys", "re", "math", "typing", "string", "io", "subprocess"}
-)  # fmt: skip
+    {
+        "random",
+        "os",
+        "glob",
+        "pathlib",
+        "copy",
+        "time",
+        "secrets",
+        "uuid",
+        "argparse",
+        "json",
+        "pickle",
+        "logging",
+        "builtins",
+        "functools",
+        "itertools",
+        "csv",
+        "shutil",
+        "datetime",
+        "collections",
+        "warnings",
+        "sys",
+        "re",
+        "math",
+        "typing",
+        "string",
+        "io",
+        "subprocess",
+    }
+)
 _AUXILIARY = frozenset(
     {"yaml", "click", "hydra", "omegaconf", "matplotlib", "seaborn", "tqdm", "joblib", "wandb", "mlflow", "h5py"}
 )

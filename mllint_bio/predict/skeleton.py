@@ -28,7 +28,8 @@ MAX_CHAIN = 300
 
 @dataclass
 class Chunk:
-    """A piece of the unit that LibCST parses at once: offsets [start, end) into the text. `name` is that of the function or class."""
+    """A piece of the unit that LibCST parses at once: offsets [start, end) into the text. `name` is that of the function or
+    class."""
 
     number: int
     text: str
@@ -156,11 +157,27 @@ def _index(skeleton: Skeleton, tree: ast.Module) -> None:
         skeleton.chunks.append(chunk)
 
 
-_WORK = frozenset({"fit", "fit_transform", "train_test_split", "cross_val_score", "train", "run", "main", "predict", "evaluate", "score", "step", "seed"})
+_WORK = frozenset(
+    {
+        "fit",
+        "fit_transform",
+        "train_test_split",
+        "cross_val_score",
+        "train",
+        "run",
+        "main",
+        "predict",
+        "evaluate",
+        "score",
+        "step",
+        "seed",
+    }
+)
 
 
 def _does_something(statement: ast.stmt) -> bool:
-    """Whether a top-level statement is the work of a program, as against a definition, a docstring, a constant or a guarded import."""
+    """Whether a top-level statement is the work of a program, as against a definition, a docstring, a constant or a guarded
+    import."""
     if isinstance(statement, ast.Expr):
         return isinstance(statement.value, ast.Call)
     if isinstance(statement, (ast.For, ast.While, ast.With)):
@@ -168,7 +185,10 @@ def _does_something(statement: ast.stmt) -> bool:
     if isinstance(statement, (ast.Try, ast.If)):
         return any(map(_does_something, [*statement.body, *statement.orelse]))
     if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None:
-        return any(isinstance(n, ast.Call) and (getattr(n.func, "attr", None) or getattr(n.func, "id", None)) in _WORK for n in ast.walk(statement.value))
+        return any(
+            isinstance(n, ast.Call) and (getattr(n.func, "attr", None) or getattr(n.func, "id", None)) in _WORK
+            for n in ast.walk(statement.value)
+        )
     return False
 
 

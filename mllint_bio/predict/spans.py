@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def spans(skeleton: Skeleton, sites: Iterable[Site]) -> dict[Site, tuple[int, int]]:
-    """Offsets [start, end) in the unit's text for each site of this unit; a site that cannot be found spans its chunk's first line."""
+    """Offsets [start, end) in the unit's text for each site of this unit; a site that cannot be found spans its chunk's first
+    line."""
     wanted: dict[int, list[Site]] = defaultdict(list)
     for site in sites:
         wanted[site.statement].append(site)

@@ -47,13 +47,14 @@ class Array(Value):
 
     kind: table, array, index, mask, batch, dataset, loader, scalar, stat, split-result, groups, config, noise, unknown, ...
     base: for an index, the rows that it indexes. order: identity of a random order of the rows. mask: identity of a predicate and
-    whether it is positive. linear: a size as a linear form. scores: ids of the Score events that the value carries. activation: what a
-    network's output ends with. items: structure, when the value is a tuple-like bundle. column: name of the column it is.
-    axis_stat: it is a statistic over rows, not yet applied. source: `config` if it comes from outside the program. sign: of a figure,
-    1 as the metric gives it, -1 negated, 0 not known.
+    whether it is positive. linear: a size as a linear form. scores: ids of the Score events that the value carries.
+    activation: what a network's output ends with. items: structure, when the value is a tuple-like bundle. column: name of the
+    column it is. axis_stat: it is a statistic over rows, not yet applied. source: `config` if it comes from outside the
+    program. sign: of a figure, 1 as the metric gives it, -1 negated, 0 not known.
     shown: how several figures were condensed into it (mean, median, spread, max, min, sum). loop: the loop whose variable it is.
     members: facts of each of the arrays that are bundled into it, rows in step (a data set of inputs and labels).
-    visit: which pass over its loader it was collected in (see `Data.visit`). chosen: ids of the Select events that chose it (a threshold).
+    visit: which pass over its loader it was collected in (see `Data.visit`). chosen: ids of the Select events that chose it (a
+    threshold).
     """
 
     kind: str = "unknown"
@@ -105,7 +106,9 @@ class Array(Value):
 
     def but(self, **changes: Any) -> Array:
         """A copy with some fields changed."""
-        made = object.__new__(Array)  # dataclasses.replace costs ten times as much, and this is the hottest call of the interpreter
+        made = object.__new__(
+            Array
+        )  # dataclasses.replace costs ten times as much, and this is the hottest call of the interpreter
         made.__dict__.update(self.__dict__)
         made.__dict__.update(changes)
         return made
@@ -118,7 +121,8 @@ _serial = itertools.count()
 
 
 class Heap(Value):
-    """A value with identity and mutable cells. All writes go through the interpreter's journal, so that branches can be undone."""
+    """A value with identity and mutable cells. All writes go through the interpreter's journal, so that branches can be
+    undone."""
 
     __slots__ = ("_element", "cells", "serial")
 
@@ -151,7 +155,8 @@ class Obj(Heap):
 
 
 class Seq(Heap):
-    """List, tuple or set. `items` are the known members (a tuple of values); `rest`, if not None, stands for unknown further ones."""
+    """List, tuple or set. `items` are the known members (a tuple of values); `rest`, if not None, stands for unknown further
+    ones."""
 
     __slots__ = ("kind",)
 
@@ -304,9 +309,8 @@ def join(a: Value, b: Value, where: Any = None) -> Value:
     """What both may be. `where` identifies the branch, so that values joined there are compared arm by arm."""
     if a is b:
         return a
-    if isinstance(a, Const) and isinstance(b, Const):
-        if type(a.value) is type(b.value) and a.value == b.value:
-            return a
+    if isinstance(a, Const) and isinstance(b, Const) and type(a.value) is type(b.value) and a.value == b.value:
+        return a
     if isinstance(a, Array) and isinstance(b, Array):
         return _join_arrays(a, b, where)
     if isinstance(a, Ext) and isinstance(b, Ext) and a.path == b.path:
@@ -394,13 +398,45 @@ def join_all(values: Iterable[Value], where: Any = None) -> Value:
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _ROLES = {
-    "test": "test", "tst": "test", "te": "test", "tes": "test", "testing": "test", "holdout": "test", "heldout": "test", "ytest": "test", "xtest": "test",
-    "testx": "test", "testy": "test", "testset": "test", "testloader": "test", "testdata": "test",
-    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation", "vali": "validation", "vld": "validation",
-    "xval": "validation", "yval": "validation", "valloader": "validation", "valset": "validation", "validset": "validation", "validloader": "validation",
-    "train": "train", "trn": "train", "tr": "train", "training": "train", "xtrain": "train", "ytrain": "train", "trainx": "train", "trainy": "train",
-    "trainset": "train", "trainloader": "train", "traindata": "train", "trainval": "train",
-}  # fmt: skip
+    "test": "test",
+    "tst": "test",
+    "te": "test",
+    "tes": "test",
+    "testing": "test",
+    "holdout": "test",
+    "heldout": "test",
+    "ytest": "test",
+    "xtest": "test",
+    "testx": "test",
+    "testy": "test",
+    "testset": "test",
+    "testloader": "test",
+    "testdata": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "vali": "validation",
+    "vld": "validation",
+    "xval": "validation",
+    "yval": "validation",
+    "valloader": "validation",
+    "valset": "validation",
+    "validset": "validation",
+    "validloader": "validation",
+    "train": "train",
+    "trn": "train",
+    "tr": "train",
+    "training": "train",
+    "xtrain": "train",
+    "ytrain": "train",
+    "trainx": "train",
+    "trainy": "train",
+    "trainset": "train",
+    "trainloader": "train",
+    "traindata": "train",
+    "trainval": "train",
+}
 
 
 def role_of_name(name: str) -> str:

@@ -434,7 +434,7 @@ class TestNotebooks:
             "%matplotlib inline\nmodel = LogisticRegression()\nmodel.fit(X_train, y_train)",
             "!ls\nmodel.score(X_test, y_test)",
         ]
-        code = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+        code: dict[str, object] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
         text = json.dumps({"cells": [{**code, "source": c} for c in cells], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
         trace = run(text, name="main.ipynb")
         assert trace.entry == "notebook"

@@ -167,6 +167,11 @@ class TestUnordered:
             ("for i, m in zip(os.listdir('i'), os.listdir('m')): pass", [("pairing", "listdir")]),
             ("paths = sorted(glob.glob('*'))\na, b = paths[:300], paths[300:]", []),
             ("codes = {n: i for i, n in enumerate(sorted(set(table['name'])))}", []),
+            ("paths = os.listdir('d')\npaths.sort()\na, b = paths[:300], paths[300:]", []),
+            ("paths = natsorted(os.listdir('d'))\na, b = paths[:300], paths[300:]", []),
+            ("paths = list(Path('d').glob('*'))\na, b = paths[:300], paths[300:]", [("split", "glob")]),
+            ("paths = sorted(Path('d').iterdir(), key=str)\na, b = train_test_split(paths)", []),
+            ("a, b = train_test_split(list(set(table['age'])))", []),  # numbers, for all that is known
             ("print(len(os.listdir('d')), 'a' in set(table['name']))", []),
             ("for n in set(table['name']): print(n)", []),
             ("for i, m in zip(sorted(os.listdir('i')), sorted(os.listdir('m'))): pass", []),
@@ -174,7 +179,8 @@ class TestUnordered:
     )
     def test_use(self, run: Run, code: str, found: list[tuple[str, str]]) -> None:
         """A split, class codes and a pairing depend on the order; counting, membership and sorted copies do not."""
-        head = "import glob\nimport os\nimport pandas as pd\nfrom sklearn.model_selection import train_test_split\n"
+        head = "import glob\nimport os\nfrom pathlib import Path\nimport pandas as pd\nfrom natsort import natsorted\n"
+        head += "from sklearn.model_selection import train_test_split\n"
         trace = run(f"{head}table = pd.read_csv('t.csv')\nprint(table)\n{code}\n")
         assert [(event.use, event.what.rpartition(".")[2]) for event in trace.of(Unordered)] == found
 

@@ -1,7 +1,8 @@
 """What operations and library calls do to abstract values; the interpreter asks here, the catalog says what each name means.
 
-`arrays` knows rows and columns, `learners` estimators, transforms, splitters and metrics, `networks` modules, losses, optimizers and
-loaders, `choices` loops, selections and reports, `calls` brings a call of a library name to the one that knows its role.
+`arrays` knows rows and columns, `learners` estimators, transforms, splitters and metrics, `networks` modules, losses,
+optimizers and loaders, `choices` loops, selections and reports, `calls` brings a call of a library name to the one that knows
+its role.
 """
 
 from mllint_bio.predict.library.arrays import (

@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
 from mllint_bio.catalog import Entry
-from mllint_bio.events import Determinism, Device, Draw, Generator, Load, Loader, Loop, LoopKind, Save, Seed, Site, Subject, Weights
+from mllint_bio.events import (
+    Determinism,
+    Device,
+    Draw,
+    Generator,
+    Load,
+    Loader,
+    Loop,
+    LoopKind,
+    Save,
+    Seed,
+    Site,
+    Subject,
+    Weights,
+)
 from mllint_bio.predict import ir
 from mllint_bio.predict.library import arrays
 from mllint_bio.predict.library.arrays import Operation, arrays_in, blend, data_of, objects_in
@@ -69,15 +83,27 @@ def _handler_of_role(role: str) -> Handler | None:
 
 
 def literal(call_: Call, entry: Entry, name: str) -> Any:
-    """Literal value of an argument, its catalogued default when it is not given; `UNKNOWN` (the value) when it comes from outside."""
+    """Literal value of an argument, its catalogued default when it is not given; `UNKNOWN` (the value) when it comes from
+    outside."""
     value = call_.get(name, entry.params)
     if value is None:
         return UNKNOWN if call_.open else (entry.get("defaults") or {}).get(name)
     return value.value if isinstance(value, Const) else UNKNOWN
 
 
-def draws(run: Run, call_: Call, fields: Mapping[str, Any], params: Sequence[str], what: str, *, at: str, purpose: str | None, given: Any = None,
-          subject: Subject | None = None, pool: bool = False) -> list[str]:  # fmt: skip
+def draws(
+    run: Run,
+    call_: Call,
+    fields: Mapping[str, Any],
+    params: Sequence[str],
+    what: str,
+    *,
+    at: str,
+    purpose: str | None,
+    given: Any = None,
+    subject: Subject | None = None,
+    pool: bool = False,
+) -> list[str]:
     """Emit the draws that a call causes at this moment (`at`); the streams that it draws from without a seed of its own.
 
     `given` are the arguments of the constructor when the draw happens later; `pool`: a pool of processes does the work.
@@ -100,8 +126,15 @@ def draws(run: Run, call_: Call, fields: Mapping[str, Any], params: Sequence[str
         found.append(stream)
         if stream != "own":
             processes = pool or bool(draw.get("processes")) and in_processes(source, params)
-            run.emit(Draw, call_.node, stream=stream, what=draw.get("what") or what, purpose=_purpose(run, purpose or draw.get("purpose", "other")),
-                     processes=processes, subject=subject)  # fmt: skip
+            run.emit(
+                Draw,
+                call_.node,
+                stream=stream,
+                what=draw.get("what") or what,
+                purpose=_purpose(run, purpose or draw.get("purpose", "other")),
+                processes=processes,
+                subject=subject,
+            )
     return found
 
 
@@ -175,7 +208,7 @@ def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
         return UNKNOWN
     if path in ("sys.exit", "os._exit", "os.abort") or path.endswith(".exit") and path.startswith(("sys", "os")):
         return Ext("!exit")
-    if path.startswith("os.path.") or path.startswith("pathlib."):
+    if path.startswith(("os.path.", "pathlib.")):
         return _path_call(call_)
     if path.startswith(("functools.partial",)) and call_.args:
         return Partial(call_.args[0], tuple(call_.args[1:]), dict(call_.kwargs))
@@ -241,7 +274,11 @@ def unknown_call(run: Run, callee: Value, name: str, call_: Call) -> Value:
     if isinstance(callee, Array) and callee.kind in ("param", "unknown") and networks.looks_like_module(callee.name or name):
         module = networks.as_module(run, callee, call_.node)
         return networks.apply_module(run, module, call_)
-    if isinstance(callee, Array) and callee.kind in ("param", "unknown", "config") and networks.looks_like_loss(callee.name or name):
+    if (
+        isinstance(callee, Array)
+        and callee.kind in ("param", "unknown", "config")
+        and networks.looks_like_loss(callee.name or name)
+    ):
         return networks.apply_loss(run, None, call_, callee.name or name)
     result = arrays.absorb(run, call_, name)
     return _score_of_unknown(run, name or "metric", call_, result)
@@ -367,7 +404,8 @@ def invoke(run: Run, obj: Obj, call_: Call) -> Value:
 
 
 def method_of_unknown(run: Run, value: Array, name: str, call_: Call) -> Value | None:
-    """Methods whose name says what the unknown receiver is: `.fit` of an estimator, `.eval` of a network, `.backward` of a loss."""
+    """Methods whose name says what the unknown receiver is: `.fit` of an estimator, `.eval` of a network, `.backward` of a
+    loss."""
     from mllint_bio.predict.library import learners, networks
 
     found = networks.method_of_unknown(run, value, name, call_)
@@ -384,12 +422,27 @@ def method_of_unknown(run: Run, value: Array, name: str, call_: Call) -> Value |
             data=value.view(),
         )
         return NONE
-    if value.kind == "text" and name in ("glob", "rglob", "iterdir"):
+    if value.kind in ("text", "config", "unknown", "param") and name in ("glob", "rglob", "iterdir"):
         return _listing(run, "glob", call_)
     if name in ("plot", "hist", "boxplot", "bar", "scatter"):
         run.report(call_.node, [value, *call_.everything()], "plot")
         return UNKNOWN
-    if name in ("write", "writerow", "info", "debug", "warning", "log", "add_scalar", "add_scalars", "log_metric", "log_metrics", "report", "set_postfix", "set_description", "writelines"):  # fmt: skip
+    if name in (
+        "write",
+        "writerow",
+        "info",
+        "debug",
+        "warning",
+        "log",
+        "add_scalar",
+        "add_scalars",
+        "log_metric",
+        "log_metrics",
+        "report",
+        "set_postfix",
+        "set_description",
+        "writelines",
+    ):
         run.report(call_.node, call_.everything(), "log")
         return NONE
     return None
@@ -412,9 +465,14 @@ def _seed(run: Run, entry: Entry, call_: Call) -> Value:
     unseeds = clock or (missing and not call_.open and entry.get("fallback") == "unseeded")
     constant = isinstance(value, Const) and value.value is not None
     run.emit(
-        Seed, call_.node, streams=frozenset(entry.get("streams") or ()), call=entry.path.replace("builtins.", ""), constant=constant,
-        value=value.value if isinstance(value, Const) else None, unseeds=unseeds,
-    )  # fmt: skip
+        Seed,
+        call_.node,
+        streams=frozenset(entry.get("streams") or ()),
+        call=entry.path.replace("builtins.", ""),
+        constant=constant,
+        value=value.value if isinstance(value, Const) else None,
+        unseeds=unseeds,
+    )
     _also(run, entry, call_)
     if entry.is_a("seed") and entry.path.endswith("TrainingArguments"):
         return Obj(make_subject(run, entry, call_))
@@ -569,7 +627,7 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     if op == "sample" and isinstance(first, Seq) and not value.has_rows:
         operation._draw(op, UNKNOWN)
         return first.element() if name == "choice" else Seq("list", (), first.element())
-    others = [v for v in call_.args[1:]] if call_.args and call_.args[0] is first else call_.args
+    others = list(call_.args[1:]) if call_.args and call_.args[0] is first else call_.args
     return operation.apply(
         op, value, others[0] if others else next((v for k, v in call_.kwargs.items() if k not in ("axis", "dim")), None)
     )
@@ -638,7 +696,9 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
         return run.saved.get(str(text)) or data.but(kind="unknown", owner="restored")
     if yields == "loader":
         subject = make_subject(run, entry, call_)
-        shuffle = literal(call_, entry, entry.get("shuffle")) if isinstance(entry.get("shuffle"), str) else entry.get("shuffle", False)
+        shuffle = (
+            literal(call_, entry, entry.get("shuffle")) if isinstance(entry.get("shuffle"), str) else entry.get("shuffle", False)
+        )
         shuffle = shuffle if isinstance(shuffle, bool) else None
         run.emit(Loader, call_.node, subject=subject, data=data.view(), shuffle=shuffle, drop_last=False)
         return data.but(loader=subject)
@@ -793,9 +853,16 @@ def _weights(run: Run, entry: Entry, call_: Call) -> Value:
 def copied(run: Run, obj: Obj, node: ir.Node) -> Obj:
     """A copy of an object: same settings, a life of its own (`copy.deepcopy`, `sklearn.base.clone`)."""
     subject = Subject(
-        api=obj.subject.api, role=obj.subject.role, at=run.site(node), name=obj.subject.name, given=obj.subject.given,
-        arguments=obj.subject.arguments, unknown_arguments=obj.subject.unknown_arguments, parts=list(obj.subject.parts), facts=dict(obj.subject.facts),
-    )  # fmt: skip
+        api=obj.subject.api,
+        role=obj.subject.role,
+        at=run.site(node),
+        name=obj.subject.name,
+        given=obj.subject.given,
+        arguments=obj.subject.arguments,
+        unknown_arguments=obj.subject.unknown_arguments,
+        parts=list(obj.subject.parts),
+        facts=dict(obj.subject.facts),
+    )
     twin = Obj(subject, obj.klass, obj.entry)
     twin.cells.update(obj.cells)
     return twin
@@ -810,7 +877,7 @@ def _no_grad(run: Run, entry: Entry, call_: Call) -> Value:
     if entry.path.endswith("set_grad_enabled"):
         if isinstance(flag, Const) and flag.value is False:
             return Array(kind="no-grad")
-        return UNKNOWN if flag is not None else UNKNOWN
+        return UNKNOWN
     if entry.path.endswith("enable_grad"):
         return UNKNOWN
     if call_.args and isinstance(call_.args[0], Func):  # used as a decorator by hand
@@ -819,19 +886,38 @@ def _no_grad(run: Run, entry: Entry, call_: Call) -> Value:
 
 
 _HANDLERS: dict[str, Handler] = {
-    "seed": _seed, "unseed": _unseed, "determinism": _determinism, "generator": _generator, "draw": _draw, "array": _array,
-    "stateless-function": _stateless, "data-source": _data_source, "unordered": _unordered, "clock": _clock, "argument": _argument,
-    "sink": _sink, "device": _device, "weights": _weights, "no-grad": _no_grad, "ignore": _ignored,
-    "tuner.space": _ignored, "explainer": _ignored,
-}  # fmt: skip
+    "seed": _seed,
+    "unseed": _unseed,
+    "determinism": _determinism,
+    "generator": _generator,
+    "draw": _draw,
+    "array": _array,
+    "stateless-function": _stateless,
+    "data-source": _data_source,
+    "unordered": _unordered,
+    "clock": _clock,
+    "argument": _argument,
+    "sink": _sink,
+    "device": _device,
+    "weights": _weights,
+    "no-grad": _no_grad,
+    "ignore": _ignored,
+    "tuner.space": _ignored,
+    "explainer": _ignored,
+}
 
 
 # -- builtins --------------------------------------------------------------------------------------------------------
 
 
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
-    "int": int, "float": float, "round": round, "abs": abs, "str": str, "bool": bool,
-}  # fmt: skip
+    "int": int,
+    "float": float,
+    "round": round,
+    "abs": abs,
+    "str": str,
+    "bool": bool,
+}
 
 
 def _builtin(run: Run, name: str, call_: Call) -> Value:

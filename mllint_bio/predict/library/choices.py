@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mllint_bio.events import Data, Loop, LoopKind, Save, Score, Select, Split, Step, Weights
 from mllint_bio.predict import ir
-from mllint_bio.predict.library.arrays import condensed, lies_by_class, directed, scores_of
+from mllint_bio.predict.library.arrays import condensed, directed, lies_by_class, scores_of
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value
 
 if TYPE_CHECKING:
@@ -17,12 +17,30 @@ if TYPE_CHECKING:
 _KINDS_BY_NAME: tuple[tuple[LoopKind, re.Pattern[str]], ...] = (
     (LoopKind.EPOCH, re.compile(r"(^|_)(epoch|ep|iteration)($|_)", re.I)),
     (LoopKind.FOLD, re.compile(r"(^|_)(folds?|kfold|n_splits|train_index|test_index|train_idx|test_idx|cv|split)($|_)", re.I)),
-    (LoopKind.SEED, re.compile(r"(^|_)(seeds?|random_state|rs|repeats?|reps?|trials?|runs?|rounds?|bootstrap|n_runs)($|_)", re.I)),
-    (LoopKind.MODEL, re.compile(r"(^|_)(models?|clf|clfs|classifiers?|estimators?|regressors?|learners?|algorithms?)($|_)", re.I)),
-    (LoopKind.GROUP, re.compile(r"(^|_)(patients?|subjects?|pids?|donors?|participants?|individuals?|animals?|mouse|slides?|records?|recordings?|case_ids?|person)($|_)", re.I)),
+    (
+        LoopKind.SEED,
+        re.compile(r"(^|_)(seeds?|random_state|rs|repeats?|reps?|trials?|runs?|rounds?|bootstrap|n_runs)($|_)", re.I),
+    ),
+    (
+        LoopKind.MODEL,
+        re.compile(r"(^|_)(models?|clf|clfs|classifiers?|estimators?|regressors?|learners?|algorithms?)($|_)", re.I),
+    ),
+    (
+        LoopKind.GROUP,
+        re.compile(
+            r"(^|_)(patients?|subjects?|pids?|donors?|participants?|individuals?|animals?|mouse|slides?|records?|recordings?|case_ids?|person)($|_)",
+            re.I,
+        ),
+    ),
     (LoopKind.FILE, re.compile(r"(^|_)(files?|fname|filename|paths?|fn|filepath|img_path)($|_)", re.I)),
-    (LoopKind.CANDIDATE, re.compile(r"(^|_)(lr|lrs|alpha|alphas|c|cs|gamma|k|n_neighbors|depth|max_depth|hidden|n_estimators|params?|param|config|configs|threshold|thresholds|thr|n_features|lambda|reg|dropout|batch_size|kernel|weight_decay|hyperparams?|combination)($|_)", re.I)),
-)  # fmt: skip
+    (
+        LoopKind.CANDIDATE,
+        re.compile(
+            r"(^|_)(lr|lrs|alpha|alphas|c|cs|gamma|k|n_neighbors|depth|max_depth|hidden|n_estimators|params?|param|config|configs|threshold|thresholds|thr|n_features|lambda|reg|dropout|batch_size|kernel|weight_decay|hyperparams?|combination)($|_)",
+            re.I,
+        ),
+    ),
+)
 _LOADER_NAME = re.compile(r"(loader|dataloader|batches|_dl$|iterator|generator$)", re.I)
 
 
@@ -117,7 +135,7 @@ def _names(target: ir.Expr) -> list[str]:
 def unrolled(run: Run, iterable: Value) -> Sequence[Value] | None:
     """Members to execute one by one: short literal lists of objects, functions, data or names; None to join them instead."""
     if isinstance(iterable, Dict):
-        if iterable.rest is None and 0 < len(iterable.items) and _worth(list(iterable.items.values())):
+        if iterable.rest is None and len(iterable.items) > 0 and _worth(list(iterable.items.values())):
             return [Const(key) for key in iterable.items]
         return None
     if not isinstance(iterable, Seq) or not iterable.exact or iterable.kind == "generator" or not iterable.items:
@@ -150,9 +168,13 @@ def loop_done(run: Run, loop: Loop) -> None:
 # -- selections ------------------------------------------------------------------------------------------------------
 
 _WHAT = {
-    LoopKind.EPOCH: "epoch", LoopKind.CANDIDATE: "hyperparameter", LoopKind.MODEL: "model", LoopKind.SEED: "seed", LoopKind.FOLD: "fold",
+    LoopKind.EPOCH: "epoch",
+    LoopKind.CANDIDATE: "hyperparameter",
+    LoopKind.MODEL: "model",
+    LoopKind.SEED: "seed",
+    LoopKind.FOLD: "fold",
     LoopKind.BATCH: "batch",
-}  # fmt: skip
+}
 
 
 def what_is_chosen(run: Run, scores: frozenset[int]) -> str:
@@ -316,7 +338,13 @@ _PATIENCE = re.compile(r"(count|patience|wait|improv|stall|stagn|trigger|bad_epo
 def note_patience(run: Run, number: int, node: ir.If) -> None:
     """Remember the counters that the two arms of a comparison of scores keep; a later test of them may stop the training."""
     for statement in _deep([*node.body, *node.orelse]):
-        targets = statement.targets if isinstance(statement, ir.Assign) else [statement.target] if isinstance(statement, ir.AugAssign) else []
+        targets = (
+            statement.targets
+            if isinstance(statement, ir.Assign)
+            else [statement.target]
+            if isinstance(statement, ir.AugAssign)
+            else []
+        )
         for target in targets:
             if isinstance(target, (ir.Name, ir.Attribute)) and _PATIENCE.search(target.name):
                 run.patience[target.name] = number
@@ -343,7 +371,9 @@ def _stops(statement: ir.Stmt) -> bool:
         return statement.kind == "break"
     if isinstance(statement, ir.Return):
         return True
-    return isinstance(statement, ir.Assign) and any(isinstance(t, (ir.Name, ir.Attribute)) and "stop" in t.name.lower() for t in statement.targets)
+    return isinstance(statement, ir.Assign) and any(
+        isinstance(t, (ir.Name, ir.Attribute)) and "stop" in t.name.lower() for t in statement.targets
+    )
 
 
 def _deep(statements: Sequence[ir.Stmt]) -> list[ir.Stmt]:
@@ -367,9 +397,7 @@ def _text_of_test(node: ir.Expr) -> list[str]:
     stack: list[Any] = [node]
     while stack:
         one = stack.pop()
-        if isinstance(one, ir.Name):
-            found.append(one.name)
-        elif isinstance(one, ir.Attribute):
+        if isinstance(one, (ir.Name, ir.Attribute)):
             found.append(one.name)
         elif isinstance(one, ir.Compare):
             stack.extend([one.left, *(value for _, value in one.rest)])
@@ -408,10 +436,16 @@ def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False
     if not what or what == "batch":
         return value
     number = run.emit(
-        Select, node, what=what, how=how, scores=value.scores, data=scored_data(run, value.scores), metric=_metric(run, value.scores),
+        Select,
+        node,
+        what=what,
+        how=how,
+        scores=value.scores,
+        data=scored_data(run, value.scores),
+        metric=_metric(run, value.scores),
         direction=directed("up" if "max" in how else "down" if "min" in how else "", value),
         keeps=frozenset({"model" if what == "model" and (key or how.startswith("arg")) else "score"}),
-    )  # fmt: skip
+    )
     chosen = frozenset({number}) if what == "threshold" else frozenset()
     return condensed(value.but(kind="figure", owner=("chosen", number), chosen=chosen), how)
 
@@ -493,7 +527,9 @@ def pairing(run: Run, node: ir.Assign) -> None:
             same = "." not in train[1] + test[1] and _same_table(
                 run.eval(ir_name(train[1], node)), run.eval(ir_name(test[1], node))
             )
-            controls = sum(1 for k, pair in run.pairs.items() if k != key and len(pair) == 2 and pair["train"][1] == pair["test"][1])
+            controls = sum(
+                1 for k, pair in run.pairs.items() if k != key and len(pair) == 2 and pair["train"][1] == pair["test"][1]
+            )
             if train[1] != test[1] and not same and controls:
                 run.emit(
                     Pairing,

@@ -36,14 +36,27 @@ if TYPE_CHECKING:
 
 # Role of a transform -> kind of the fact that its output carries.
 _KINDS = {
-    "fitted-transform.scale": "scale", "fitted-transform.discretise": "discretise", "fitted-transform.encode": "encode",
-    "fitted-transform.label": "label", "fitted-transform.supervised": "supervised", "fitted-transform.decompose": "decompose",
-    "fitted-transform.vectorise": "vectorise", "fitted-transform.cluster": "cluster", "fitted-transform.outlier": "outlier",
-    "fitted-transform.representation": "representation", "imputer": "impute", "feature-selector.supervised": "selector-supervised",
-    "feature-selector.unsupervised": "selector-unsupervised", "feature-selector": "selector-supervised", "column-stat-function": "scale",
-    "feature-score": "selector-supervised", "inplace-transform.learned": "omics", "inplace-transform.batch-correction": "batch-correction",
-    "inplace-transform.conditional": "omics", "inplace-transform.gene-filter": "gene-filter",
-}  # fmt: skip
+    "fitted-transform.scale": "scale",
+    "fitted-transform.discretise": "discretise",
+    "fitted-transform.encode": "encode",
+    "fitted-transform.label": "label",
+    "fitted-transform.supervised": "supervised",
+    "fitted-transform.decompose": "decompose",
+    "fitted-transform.vectorise": "vectorise",
+    "fitted-transform.cluster": "cluster",
+    "fitted-transform.outlier": "outlier",
+    "fitted-transform.representation": "representation",
+    "imputer": "impute",
+    "feature-selector.supervised": "selector-supervised",
+    "feature-selector.unsupervised": "selector-unsupervised",
+    "feature-selector": "selector-supervised",
+    "column-stat-function": "scale",
+    "feature-score": "selector-supervised",
+    "inplace-transform.learned": "omics",
+    "inplace-transform.batch-correction": "batch-correction",
+    "inplace-transform.conditional": "omics",
+    "inplace-transform.gene-filter": "gene-filter",
+}
 TRANSFORMS = ("fitted-transform", "imputer", "feature-selector", "stateless-transform")
 
 
@@ -273,9 +286,17 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
     )
     validation = _validation_of(call)
     number = run.emit(
-        Fit, call.node, subject=subject, role=subject.role, data=data.view(), target=target.view(), uses_target=uses_target, method=name,
-        stochastic=f"draws from the {streams[0]} generator" if streams else "", validation=validation.view(),
-    )  # fmt: skip
+        Fit,
+        call.node,
+        subject=subject,
+        role=subject.role,
+        data=data.view(),
+        target=target.view(),
+        uses_target=uses_target,
+        method=name,
+        stochastic=f"draws from the {streams[0]} generator" if streams else "",
+        validation=validation.view(),
+    )
     run.write(obj, "#fit", number)
     run.write(obj, "#fit-data", data)
     if subject.is_a("estimator", "tuner", "calibrator", "trainer"):
@@ -318,8 +339,18 @@ def _drawn(run: Run, obj: Obj, call: Call, pool: bool = False) -> list[str]:
     construct = obj.cells.get("#call")
     if obj.entry is None or construct is None:
         return []
-    found = calls.draws(run, call, obj.entry.fields, obj.entry.params, obj.subject.label, at="fit", purpose=None,
-                        given=_with_later(construct, obj.subject), subject=obj.subject, pool=pool)  # fmt: skip
+    found = calls.draws(
+        run,
+        call,
+        obj.entry.fields,
+        obj.entry.params,
+        obj.subject.label,
+        at="fit",
+        purpose=None,
+        given=_with_later(construct, obj.subject),
+        subject=obj.subject,
+        pool=pool,
+    )
     inner = obj.cells.get("#inner")
     if isinstance(inner, Obj) and not _searched(obj, "random_state"):
         pool = pool or obj.is_a("tuner") and calls.in_processes(construct, obj.entry.params)
@@ -336,7 +367,9 @@ def _with_later(construct: Call, subject: Subject) -> Call:
     """Constructor arguments as changed by set_params."""
     from mllint_bio.predict.interpreter import Call as CallType
 
-    extra: dict[str, Value] = {k: Const(subject.given[k]) for k in subject.arguments if k in subject.given and k not in construct.kwargs}
+    extra: dict[str, Value] = {
+        k: Const(subject.given[k]) for k in subject.arguments if k in subject.given and k not in construct.kwargs
+    }
     if "random_state" in subject.arguments and "random_state" not in subject.given and "random_state" not in construct.kwargs:
         extra["random_state"] = UNKNOWN
     return CallType(construct.node, construct.args, {**extra, **construct.kwargs}, construct.open)
@@ -369,8 +402,16 @@ def _early_stop(run: Run, obj: Obj, call: Call, validation: Array) -> None:
     if api.startswith("catboost"):
         stops = obj.subject.given.get("use_best_model", True) is not False
     if stops and entry is not None:
-        run.emit(Select, call.node, what="early-stop", how=obj.subject.label, data=validation.view(), keeps=frozenset({"weights"}), subject=obj.subject,
-                 restored=True)  # fmt: skip
+        run.emit(
+            Select,
+            call.node,
+            what="early-stop",
+            how=obj.subject.label,
+            data=validation.view(),
+            keeps=frozenset({"weights"}),
+            subject=obj.subject,
+            restored=True,
+        )
 
 
 def _tune(run: Run, obj: Obj, data: Array, target: Array, call: Call) -> None:
@@ -379,21 +420,37 @@ def _tune(run: Run, obj: Obj, data: Array, target: Array, call: Call) -> None:
     cv = construct.get(obj.entry.get("cv") or "cv", obj.entry.params) if construct is not None and obj.entry is not None else None
     rows = data.rows
     predefined = data_of(cv) if cv is not None else UNKNOWN
-    view = data.view()
+    data.view()
     if predefined.has_rows and predefined.kind == "folds-of":
-        view = predefined.view()
+        predefined.view()
     site = run.site(call.node)
     test = rows.part(("inner", site), 1, 2, fold=True) if rows.known else UNKNOWN_ROWS
     metric, family, direction = scoring_of(
         construct.get("scoring", obj.entry.params) if construct and obj.entry else None, obj.subject.facts.get("task", "")
     )
     number = run.emit(
-        Score, call.node, metric=metric, family=family, data=_view(data, test), subject=obj.subject, direction=direction, cross_validated=True,
-        inputs=data.learned, fitted=rows.part(("inner", site), 0, 2, fold=True) if rows.known else UNKNOWN_ROWS,
-    )  # fmt: skip
+        Score,
+        call.node,
+        metric=metric,
+        family=family,
+        data=_view(data, test),
+        subject=obj.subject,
+        direction=direction,
+        cross_validated=True,
+        inputs=data.learned,
+        fitted=rows.part(("inner", site), 0, 2, fold=True) if rows.known else UNKNOWN_ROWS,
+    )
     run.write(obj, "#cv-scores", frozenset({number}))
-    run.emit(Select, call.node, what="hyperparameter", how=obj.subject.label, scores=frozenset({number}), data=_view(data, test), subject=obj.subject,
-             keeps=frozenset({"model"}))  # fmt: skip
+    run.emit(
+        Select,
+        call.node,
+        what="hyperparameter",
+        how=obj.subject.label,
+        scores=frozenset({number}),
+        data=_view(data, test),
+        subject=obj.subject,
+        keeps=frozenset({"model"}),
+    )
 
 
 def _view(data: Array, rows: Rows) -> Data:
@@ -482,9 +539,14 @@ def _score(run: Run, obj: Obj, call: Call) -> Value:
     output = "label" if task == "classifier" else "value" if task == "regressor" else "unknown"
     event = run.emit(PredictEvent, call.node, subject=obj.subject, data=data.view(), output=output)
     predicted = Array(
-        kind="array", rows=data.rows, name=data.name, learned=data.learned | (inputs if isinstance(inputs, frozenset) else frozenset()) | _learned_of(obj),
-        prediction=Prediction(obj.subject, data.rows, output, event), group=data.group, ordered=data.ordered,
-    )  # fmt: skip
+        kind="array",
+        rows=data.rows,
+        name=data.name,
+        learned=data.learned | (inputs if isinstance(inputs, frozenset) else frozenset()) | _learned_of(obj),
+        prediction=Prediction(obj.subject, data.rows, output, event),
+        group=data.group,
+        ordered=data.ordered,
+    )
     number = emit_score(run, call.node, metric, family, predicted, truth, direction="up")
     return Array(kind="figure", rows=data.rows, scores=frozenset({number}), name=data.name)
 
@@ -537,9 +599,18 @@ def split_call(run: Run, entry: Entry, call: Call) -> Value:
     site = run.site(call.node)
     parts = [rows.part(site, i, count, random=True) for i in range(count)]
     number = run.emit(
-        Split, call.node, data=data.but(group=data.group or arrays.repetition_of(run, data.rows)).view(), parts=tuple(parts), how="random", api=_api(entry),
-        shuffles=_flag(call, entry, "shuffle"), seeded=seeded, stratified=_flag(call, entry, "stratified"), grouped=_flag(call, entry, "grouped"), stream=stream,
-    )  # fmt: skip
+        Split,
+        call.node,
+        data=data.but(group=data.group or arrays.repetition_of(run, data.rows)).view(),
+        parts=tuple(parts),
+        how="random",
+        api=_api(entry),
+        shuffles=_flag(call, entry, "shuffle"),
+        seeded=seeded,
+        stratified=_flag(call, entry, "stratified"),
+        grouped=_flag(call, entry, "grouped"),
+        stream=stream,
+    )
     pieces = [
         data.but(kind="dataset" if data.kind in ("unknown", "param") else data.kind, rows=part, order=None) for part in parts
     ]
@@ -614,9 +685,18 @@ def _split_inputs(run: Run, entry: Entry, call: Call) -> Value:
     random = shuffles is not False
     parts = (base.part(site, 0, 2, random=random), base.part(site, 1, 2, random=random))
     number = run.emit(
-        Split, call.node, data=first.but(group=group, ordered=ordered, rows=base).view(), parts=parts, how="call", api=_api(entry), shuffles=shuffles, seeded=seeded,
-        stratified=stratified is not None and not (isinstance(stratified, Const) and stratified.value is None), grouped=False, stream=stream,
-    )  # fmt: skip
+        Split,
+        call.node,
+        data=first.but(group=group, ordered=ordered, rows=base).view(),
+        parts=parts,
+        how="call",
+        api=_api(entry),
+        shuffles=shuffles,
+        seeded=seeded,
+        stratified=stratified is not None and not (isinstance(stratified, Const) and stratified.value is None),
+        grouped=False,
+        stream=stream,
+    )
     results: list[Value] = []
     for value, one in zip(inputs, data, strict=True):
         rows = one.rows if one.has_rows and one.rows != base else base
@@ -635,7 +715,7 @@ def _split_inputs(run: Run, entry: Entry, call: Call) -> Value:
                     kind="array" if one.kind in ("unknown", "item") else one.kind,
                     base=one.base if one.base.known else one.rows if one.kind in ("index", "range") else UNKNOWN_ROWS,
                     owner="by-id" if by_id else one.owner,
-                )  # fmt: skip
+                )
             )
         del value
     made = Seq("list", results)
@@ -675,9 +755,19 @@ def folds(run: Run, splitter: Obj, data: Array, target: Array, groups: Value | N
     group = data.group or target.group or arrays.repetition_of(run, base)
     ordered = data.ordered or target.ordered
     run.emit(
-        Split, node, data=data.but(rows=base, group=group, ordered=ordered).view(), parts=parts, how="fold", api=_api(entry), shuffles=shuffles, seeded=seeded,
-        stratified=_flag(construct, entry, "stratified"), grouped=grouped, stream=stream, subject=splitter.subject,
-    )  # fmt: skip
+        Split,
+        node,
+        data=data.but(rows=base, group=group, ordered=ordered).view(),
+        parts=parts,
+        how="fold",
+        api=_api(entry),
+        shuffles=shuffles,
+        seeded=seeded,
+        stratified=_flag(construct, entry, "stratified"),
+        grouped=grouped,
+        stream=stream,
+        subject=splitter.subject,
+    )
     pair = [
         Array(kind="index", rows=part, base=base, name=role)
         for part, role in zip(parts, ("train_index", "test_index"), strict=True)
@@ -710,9 +800,17 @@ def cross_validate(run: Run, entry: Entry, call: Call) -> Value:
         train, test = (base.part(site, k, 2, fold=True) for k in (0, 1)) if base.known else (UNKNOWN_ROWS, UNKNOWN_ROWS)
         given = cv is None or isinstance(cv, Const)
         run.emit(
-            Split, call.node, data=data.but(group=group).view(), parts=(train, test), how="fold", api=_api(entry), shuffles=False if given else None,
-            seeded=True if given else None, stratified=None, grouped=groups is not None if given else None,
-        )  # fmt: skip
+            Split,
+            call.node,
+            data=data.but(group=group).view(),
+            parts=(train, test),
+            how="fold",
+            api=_api(entry),
+            shuffles=False if given else None,
+            seeded=True if given else None,
+            stratified=None,
+            grouped=groups is not None if given else None,
+        )
     numbers: set[int] = set()
     output: Value = UNKNOWN
     arrays.note_target(run, target)
@@ -724,13 +822,33 @@ def cross_validate(run: Run, entry: Entry, call: Call) -> Value:
         if option.is_a("composer", "estimator.pipeline"):
             _fit_steps(run, option, fold, target, call)
         drawn = _drawn(run, option, call, calls.in_processes(call, entry.params))
-        run.emit(Fit, call.node, subject=subject, role=subject.role, data=fold.view(), target=target.view(), method=_api(entry),
-                 stochastic=f"draws from the {drawn[0]} generator" if drawn else "")  # fmt: skip
+        run.emit(
+            Fit,
+            call.node,
+            subject=subject,
+            role=subject.role,
+            data=fold.view(),
+            target=target.view(),
+            method=_api(entry),
+            stochastic=f"draws from the {drawn[0]} generator" if drawn else "",
+        )
         inputs = data.learned | _learned_of(option)
         scoring = call.get(entry.get("scoring") or "scoring", entry.params)
         for metric, family, direction in _scorings(scoring, subject.facts.get("task", "")):
-            numbers.add(run.emit(Score, call.node, metric=metric, family=family, data=_view(data.but(group=group), test), subject=subject, direction=direction,
-                                 cross_validated=True, inputs=inputs, fitted=train))  # fmt: skip
+            numbers.add(
+                run.emit(
+                    Score,
+                    call.node,
+                    metric=metric,
+                    family=family,
+                    data=_view(data.but(group=group), test),
+                    subject=subject,
+                    direction=direction,
+                    cross_validated=True,
+                    inputs=inputs,
+                    fitted=train,
+                )
+            )
         output = Array(
             kind="array",
             rows=data.rows,
@@ -762,8 +880,13 @@ def _scorings(value: Value | None, task: str) -> list[tuple[str, str, str]]:
     return [scoring_of(value, task)]
 
 
-_SCORERS = {"accuracy": ("accuracy", "label"), "balanced_accuracy": ("balanced_accuracy", "label"), "r2": ("r2", "regression"), "roc_auc": ("roc_auc", "score"),
-            "average_precision": ("average_precision", "score")}  # fmt: skip
+_SCORERS = {
+    "accuracy": ("accuracy", "label"),
+    "balanced_accuracy": ("balanced_accuracy", "label"),
+    "r2": ("r2", "regression"),
+    "roc_auc": ("roc_auc", "score"),
+    "average_precision": ("average_precision", "score"),
+}
 
 
 def scoring_of(value: Value | None, task: str) -> tuple[str, str, str]:
@@ -931,7 +1054,11 @@ def stat_test(run: Run, entry: Entry, call: Call) -> Value:
     if predicted is not None and truth is not None and not run.inside_forward:
         number = emit_score(run, call.node, _api(entry), "regression", predicted, truth, direction="up")
         return Array(kind="figure", rows=predicted.rows, scores=frozenset({number}), name=predicted.name)
-    if len(found) < 2 or predicted is not None or any(a.scores or a.kind not in ("table", "array", "param", "item") for a in found):
+    if (
+        len(found) < 2
+        or predicted is not None
+        or any(a.scores or a.kind not in ("table", "array", "param", "item") for a in found)
+    ):
         return calls._ignored(run, entry, call)
     rows = common(a.rows for a in found if a.has_rows)  # cases against controls: two groups of one table
     features = next((a for a in found if a.has_rows), UNKNOWN).but(rows=rows)
@@ -1045,8 +1172,16 @@ def metric_object(run: Run, obj: Obj, name: str, call: Call) -> Value:
         values = [data_of(v) for v in call.everything()]
         predicted = next((v for v in values if v.prediction is not None), values[0] if values else UNKNOWN)
         truth = next((v for v in values if v is not predicted), UNKNOWN)
-        number = emit_score(run, call.node, obj.subject.label, family, predicted, truth, direction=str(entry.get("direction", "")) if entry else "",
-                            decomposable=True)  # fmt: skip
+        number = emit_score(
+            run,
+            call.node,
+            obj.subject.label,
+            family,
+            predicted,
+            truth,
+            direction=str(entry.get("direction", "")) if entry else "",
+            decomposable=True,
+        )
         known: frozenset[int] = obj.cells.get("#scores") or frozenset()
         run.write(obj, "#scores", known | {number})
         return Array(kind="figure", rows=predicted.rows, scores=frozenset({number}))
@@ -1153,9 +1288,16 @@ def _selected(run: Run, obj: Obj, result: Value, call: Call) -> None:
     view = next((e.data for e in rows if isinstance(e, Score)), Data())
     given = {"maximize": "up", "minimize": "down"}.get(str(obj.subject.facts.get("direction")), "")
     run.emit(
-        Select, call.node, what="hyperparameter", how=obj.subject.label, scores=scores, data=view, subject=obj.subject, keeps=frozenset({"model"}),
+        Select,
+        call.node,
+        what="hyperparameter",
+        how=obj.subject.label,
+        scores=scores,
+        data=view,
+        subject=obj.subject,
+        keeps=frozenset({"model"}),
         direction=arrays.directed(given, data_of(result)),
-    )  # fmt: skip
+    )
     run.write(obj, "#cv-scores", scores)
 
 
@@ -1179,11 +1321,28 @@ def booster_train(run: Run, entry: Entry, call: Call) -> Value:
 
 
 HANDLERS: dict[str, Callable[[Any, Entry, Any], Value]] = {
-    "fitted-transform": build, "imputer": build, "feature-selector": build, "stateless-transform": build, "estimator": build, "calibrator": build,
-    "estimator.meta": build, "estimator.baseline.boost": booster_train, "composer": compose, "splitter": split_call, "cv-evaluator": cross_validate,
-    "resampler": resample, "column-stat-function": column_function, "feature-score": feature_score, "inplace-transform": inplace, "metric": metric_call,
-    "stat-test": stat_test, "scorer-factory": scorer, "tuner": tuner_call, "tuner.sampler": sampler_call, "tuner.threshold": threshold_tuner,
-}  # fmt: skip
+    "fitted-transform": build,
+    "imputer": build,
+    "feature-selector": build,
+    "stateless-transform": build,
+    "estimator": build,
+    "calibrator": build,
+    "estimator.meta": build,
+    "estimator.baseline.boost": booster_train,
+    "composer": compose,
+    "splitter": split_call,
+    "cv-evaluator": cross_validate,
+    "resampler": resample,
+    "column-stat-function": column_function,
+    "feature-score": feature_score,
+    "inplace-transform": inplace,
+    "metric": metric_call,
+    "stat-test": stat_test,
+    "scorer-factory": scorer,
+    "tuner": tuner_call,
+    "tuner.sampler": sampler_call,
+    "tuner.threshold": threshold_tuner,
+}
 
 
 def names_of(targets: Sequence[str]) -> tuple[str, ...]:

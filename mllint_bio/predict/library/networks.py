@@ -127,9 +127,11 @@ def built(run: Run, obj: Obj, call: Call) -> None:
 def attached(run: Run, obj: Obj, name: str, value: Value) -> None:
     """`object.name = value`: a submodule, a layer or transform becomes a part."""
     for one in objects_in(value):
-        if obj.is_a("module", "layer", "estimator.deep") and one.is_a("module", "layer", "activation", "pretrained", "object"):
-            if one.subject not in obj.subject.parts and one.subject is not obj.subject:
-                obj.subject.parts.append(one.subject)
+        holds = obj.is_a("module", "layer", "estimator.deep") and one.is_a(
+            "module", "layer", "activation", "pretrained", "object"
+        )
+        if holds and one.subject not in obj.subject.parts and one.subject is not obj.subject:
+            obj.subject.parts.append(one.subject)
 
 
 def mode_dependent(obj: Obj) -> bool | None:
@@ -158,7 +160,8 @@ def mode_dependent(obj: Obj) -> bool | None:
 
 
 def forward(run: Run, obj: Obj, member: Func, call: Call) -> Value:
-    """Call a project module: follow its forward to learn what it ends with, and record one prediction for the outermost module."""
+    """Call a project module: follow its forward to learn what it ends with, and record one prediction for the outermost
+    module."""
     outermost = run.inside_forward == 0
     run.inside_forward += 1
     try:
@@ -176,9 +179,15 @@ def _predicted(run: Run, obj: Obj, inner: Value, call: Call) -> Value:
     data = next((a for a in inputs if a.has_rows), inputs[0] if inputs else UNKNOWN)
     mode = obj.cells.get("#mode", "unknown")
     event = run.emit(
-        PredictEvent, call.node, subject=obj.subject, data=data.view(), output="unknown", mode=str(mode), grad=run.grad,
+        PredictEvent,
+        call.node,
+        subject=obj.subject,
+        data=data.view(),
+        output="unknown",
+        mode=str(mode),
+        grad=run.grad,
         mode_dependent=obj.subject.facts.setdefault("mode_dependent", mode_dependent(obj)),
-    )  # fmt: skip
+    )
 
     def mark(value: Value, depth: int = 2) -> Value:
         if isinstance(value, Array):
@@ -190,10 +199,20 @@ def _predicted(run: Run, obj: Obj, inner: Value, call: Call) -> Value:
                 output = "label"
             learned = data.learned | value.learned
             return value.but(
-                kind="array", rows=data.rows, name=data.name, learned=learned, prediction=Prediction(obj.subject, data.rows, output, event), loader=data.loader,
+                kind="array",
+                rows=data.rows,
+                name=data.name,
+                learned=learned,
+                prediction=Prediction(obj.subject, data.rows, output, event),
+                loader=data.loader,
                 visit=data.visit,
-                group=data.group, ordered=data.ordered, scores=frozenset(), linear=None, mask=None, stat=None,
-            )  # fmt: skip
+                group=data.group,
+                ordered=data.ordered,
+                scores=frozenset(),
+                linear=None,
+                mask=None,
+                stat=None,
+            )
         if isinstance(value, Seq) and depth:
             return Seq(
                 value.kind,
@@ -300,7 +319,7 @@ def _apply_layer(run: Run, obj: Obj, call: Call) -> Value:
         activated_at=at,
         linear=None,
         mask=None,
-        prediction=data.prediction if run.inside_forward else data.prediction,
+        prediction=data.prediction,
     )
     if not run.inside_forward and not data.prediction and data.has_rows and obj.entry is not None and obj.entry.get("draws"):
         return _predicted(run, obj, result, call)
@@ -443,9 +462,15 @@ def apply_loss(run: Run, obj: Obj | None, call: Call, name: str) -> Value:
         expects = "logits" if obj.subject.given.get(entry.get("from_logits")) is True else expects
     if predicted.prediction is not None or predicted.activation:
         run.emit(
-            Loss, call.node, api=obj.subject.label if obj is not None and entry is not None else name, expects=expects, received=predicted.activation,
-            data=predicted.but(rows=rows).view(), producer=predicted.activated_at if isinstance(predicted.activated_at, Site) else None, multiclass=multiclass,
-        )  # fmt: skip
+            Loss,
+            call.node,
+            api=obj.subject.label if obj is not None and entry is not None else name,
+            expects=expects,
+            received=predicted.activation,
+            data=predicted.but(rows=rows).view(),
+            producer=predicted.activated_at if isinstance(predicted.activated_at, Site) else None,
+            multiclass=multiclass,
+        )
     prediction = predicted.prediction
     scores: frozenset[int] = frozenset()
     if (prediction is not None or rows.known) and not run.inside_forward:
@@ -513,9 +538,16 @@ def loader(run: Run, entry: Entry, call: Call) -> Value:
     workers = calls.literal(call, entry, entry.get("workers") or "num_workers")
     held = _item_generators(run, inner) if inner is not None else ()
     run.emit(
-        Loader, call.node, subject=subject, data=data.view(), shuffle=shuffle, drop_last=_literal_bool(run, entry, call, "drop_last"),
-        workers=workers if isinstance(workers, int) else 0 if workers is None else None, sampler=kind, generators=held,
-    )  # fmt: skip
+        Loader,
+        call.node,
+        subject=subject,
+        data=data.view(),
+        shuffle=shuffle,
+        drop_last=_literal_bool(run, entry, call, "drop_last"),
+        workers=workers if isinstance(workers, int) else 0 if workers is None else None,
+        sampler=kind,
+        generators=held,
+    )
     subject.facts["generator"] = bool(generators)
     subject.facts["shuffle"] = shuffle
     obj.cells["#call"] = call
@@ -581,7 +613,9 @@ def dataset_data(obj: Obj, run: Run | None = None, call: Call | None = None) -> 
         if a.has_rows and a.kind not in ("text", "config", "scalar", "stat")
     ]
     index = next((a for a in found if a.kind == "index"), None)
-    samples = sorted((a for a in found if a.kind != "index"), key=lambda a: not _was_divided(a))  # the table that was split, not a look-up table
+    samples = sorted(
+        (a for a in found if a.kind != "index"), key=lambda a: not _was_divided(a)
+    )  # the table that was split, not a look-up table
     base = samples[0] if samples else fields[0] if fields else None
     if base is not None and index is not None and run is not None:
         moved = index.rows.moved(index.base, base.rows)
@@ -855,8 +889,15 @@ def _optimizer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
 def step(run: Run, optimizer_: Obj, modules: Sequence[Obj], node: ir.Node) -> None:
     """The parameters of the modules change: they learn from the rows of the last backward pass."""
     pending = run.backward
-    run.emit(Step, node, subject=optimizer_.subject, modules=tuple(m.subject for m in modules), data=pending.view(),
-             managed=optimizer_.subject.label in ("LBFGS",), modes=tuple(str(m.cells.get("#mode", "unknown")) for m in modules))  # fmt: skip
+    run.emit(
+        Step,
+        node,
+        subject=optimizer_.subject,
+        modules=tuple(m.subject for m in modules),
+        data=pending.view(),
+        managed=optimizer_.subject.label in ("LBFGS",),
+        modes=tuple(str(m.cells.get("#mode", "unknown")) for m in modules),
+    )
     trained = list(modules)
     if not trained and pending.prediction is not None:
         trained = [o for o in run.applied.values() if o.subject is pending.prediction.subject]
@@ -920,7 +961,9 @@ def as_module(run: Run, value: Array, node: ir.Node) -> Obj:
     return known[1]
 
 
-_KERAS_METHODS = frozenset({"compile", "fit_generator", "predict_generator", "evaluate_generator", "train_on_batch", "predict_on_batch", "test_on_batch"})
+_KERAS_METHODS = frozenset(
+    {"compile", "fit_generator", "predict_generator", "evaluate_generator", "train_on_batch", "predict_on_batch", "test_on_batch"}
+)
 
 
 def _as_keras(run: Run, value: Array, node: ir.Node) -> Obj:
@@ -1049,8 +1092,10 @@ def _final_activation(obj: Obj) -> tuple[str, Any]:
 
 
 _KERAS_LOSSES = {
-    "categorical_crossentropy": ("probabilities", True), "sparse_categorical_crossentropy": ("probabilities", True), "binary_crossentropy": ("probabilities", False),
-}  # fmt: skip
+    "categorical_crossentropy": ("probabilities", True),
+    "sparse_categorical_crossentropy": ("probabilities", True),
+    "binary_crossentropy": ("probabilities", False),
+}
 
 
 def _compiled_loss(run: Run, obj: Obj, call: Call) -> None:
@@ -1099,9 +1144,19 @@ def _keras_fit(run: Run, obj: Obj, call: Call, name: str) -> Value:
         site = run.site(call.node)
         train, held = rows.part(site, 0, 2), rows.part(site, 1, 2)
         run.emit(
-            Split, call.node, data=data.but(rows=rows, group=data.group or arrays.repetition_of(run, rows), ordered=data.ordered or target.ordered).view(), parts=(train, held),
-            how="tail", api="validation_split", shuffles=False, seeded=True, stratified=False, grouped=False,
-        )  # fmt: skip
+            Split,
+            call.node,
+            data=data.but(
+                rows=rows, group=data.group or arrays.repetition_of(run, rows), ordered=data.ordered or target.ordered
+            ).view(),
+            parts=(train, held),
+            how="tail",
+            api="validation_split",
+            shuffles=False,
+            seeded=True,
+            stratified=False,
+            grouped=False,
+        )
         validation = data.but(rows=held, name="validation")
         data = data.but(rows=train)
     shuffle = call.kwargs.get("shuffle")
@@ -1131,8 +1186,19 @@ def _keras_fit(run: Run, obj: Obj, call: Call, name: str) -> Value:
         predicted = validation.but(
             prediction=Prediction(subject, validation.rows, "score"), learned=validation.learned | data.learned
         )
-        numbers = {emit_score(run, call.node, metric, family, predicted, UNKNOWN, direction="up" if family != "loss" else "down", decomposable=True)
-                   for metric, family in _metrics(obj, with_loss=True)}  # fmt: skip
+        numbers = {
+            emit_score(
+                run,
+                call.node,
+                metric,
+                family,
+                predicted,
+                UNKNOWN,
+                direction="up" if family != "loss" else "down",
+                decomposable=True,
+            )
+            for metric, family in _metrics(obj, with_loss=True)
+        }
         scores = frozenset(numbers)
     _callbacks(run, obj, call, data, validation, scores)
     run.write(obj, "#history", scores)
@@ -1171,17 +1237,25 @@ def _callbacks(run: Run, obj: Obj, call: Call, trained: Array, validation: Array
         on_validation = monitor.startswith("val")
         if on_validation and not (validation.has_rows or validation.name):
             continue
-        watched = frozenset(
-            n for n in scores if isinstance(e := run.events[n], Score) and e.metric == monitor.partition("_")[2]
-        )
+        watched = frozenset(n for n in scores if isinstance(e := run.events[n], Score) and e.metric == monitor.partition("_")[2])
         what = str(
             entry.get("selects")
             or ("learning-rate" if callback.is_a("lr-select") else "checkpoint" if callback.is_a("checkpoint") else "early-stop")
         )
         # the fault stands where the callback is built, with its arguments
-        run.emit(Select, callback.subject.at, what=what, how=callback.subject.label, scores=(watched or scores) if on_validation else frozenset(),
-                 data=(validation if on_validation else trained).view(), subject=obj.subject, metric=monitor, direction=_mode(callback),
-                 keeps=frozenset({"weights"}), restored=restored)  # fmt: skip
+        run.emit(
+            Select,
+            callback.subject.at,
+            what=what,
+            how=callback.subject.label,
+            scores=(watched or scores) if on_validation else frozenset(),
+            data=(validation if on_validation else trained).view(),
+            subject=obj.subject,
+            metric=monitor,
+            direction=_mode(callback),
+            keeps=frozenset({"weights"}),
+            restored=restored,
+        )
 
 
 def _mode(callback: Obj) -> str:
@@ -1241,8 +1315,18 @@ def _keras_predict(run: Run, obj: Obj, name: str, call: Call) -> Value:
     activation_, _ = _final_activation(obj)
     if activation_ == "linear":
         output = "value"
-    return Array(kind="array", rows=data.rows, name=data.name, learned=learned, prediction=Prediction(obj.subject, data.rows, output, event), activation=activation_,
-                 loader=data.loader, group=data.group, ordered=data.ordered, visit=run.visit(data.loader, call.node))  # fmt: skip
+    return Array(
+        kind="array",
+        rows=data.rows,
+        name=data.name,
+        learned=learned,
+        prediction=Prediction(obj.subject, data.rows, output, event),
+        activation=activation_,
+        loader=data.loader,
+        group=data.group,
+        ordered=data.ordered,
+        visit=run.visit(data.loader, call.node),
+    )
 
 
 def _keras_evaluate(run: Run, obj: Obj, call: Call) -> Value:
@@ -1252,8 +1336,12 @@ def _keras_evaluate(run: Run, obj: Obj, call: Call) -> Value:
     learned = data.learned | (inputs if isinstance(inputs, frozenset) else frozenset())
     event = run.emit(PredictEvent, call.node, subject=obj.subject, data=data.view(), output="score", mode="managed")
     predicted = data.but(prediction=Prediction(obj.subject, data.rows, "score", event), learned=learned)
-    numbers = [emit_score(run, call.node, metric, family, predicted, truth, direction="down" if family == "loss" else "up", decomposable=True)
-               for metric, family in _metrics(obj, with_loss=True)]  # fmt: skip
+    numbers = [
+        emit_score(
+            run, call.node, metric, family, predicted, truth, direction="down" if family == "loss" else "up", decomposable=True
+        )
+        for metric, family in _metrics(obj, with_loss=True)
+    ]
     figures = [Array(kind="figure", rows=data.rows, scores=frozenset({n}), name=data.name) for n in numbers]
     return Seq("list", figures) if len(figures) > 1 else figures[0]
 
@@ -1272,7 +1360,12 @@ def _trainer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
     datasets = [d for d in datasets if d.has_rows]
     keyword = {k: data_of(v) for k, v in [*(construct.kwargs.items() if construct is not None else ()), *call.kwargs.items()]}
     if name in ("fit", "train", "fine_tune", "run"):
-        data = keyword.get("train_dataloaders") or keyword.get("train_dataset") or keyword.get("train_data_loader") or (datasets[0] if datasets else UNKNOWN)
+        data = (
+            keyword.get("train_dataloaders")
+            or keyword.get("train_dataset")
+            or keyword.get("train_data_loader")
+            or (datasets[0] if datasets else UNKNOWN)
+        )
         validation = (
             keyword.get("val_dataloaders") or keyword.get("eval_dataset") or (datasets[1] if len(datasets) > 1 else UNKNOWN)
         )
@@ -1312,8 +1405,18 @@ def _trainer_callbacks(run: Run, obj: Obj, construct: Call, validation: Array, c
         monitor = callback.subject.given.get("monitor")
         if callback.is_a("checkpoint") and monitor is None:
             continue
-        run.emit(Select, callback.subject.at, what="checkpoint" if callback.is_a("checkpoint") else "early-stop", how=callback.subject.label, data=validation.view(), subject=subject,
-                 metric=str(monitor or ""), direction=_mode(callback), keeps=frozenset({"weights"}), restored=None)  # fmt: skip
+        run.emit(
+            Select,
+            callback.subject.at,
+            what="checkpoint" if callback.is_a("checkpoint") else "early-stop",
+            how=callback.subject.label,
+            data=validation.view(),
+            subject=subject,
+            metric=str(monitor or ""),
+            direction=_mode(callback),
+            keeps=frozenset({"weights"}),
+            restored=None,
+        )
 
 
 def is_no_grad(value: Value) -> bool:
@@ -1327,7 +1430,23 @@ def is_no_grad(value: Value) -> bool:
 
 
 HANDLERS: dict[str, Callable[[Any, Entry, Any], Value]] = {
-    "layer": layer, "module": module, "pretrained": pretrained, "estimator.deep": deep_estimator, "activation": activation, "loss": loss, "optimizer": optimizer,
-    "scheduler": scheduler, "callback": scheduler, "sampler": sampler, "loader": loader, "row-selection": row_selection, "dataset": dataset, "datamodule": module,
-    "early-stop": early_stop, "checkpoint": early_stop, "lr-select": early_stop, "trainer": trainer, "augment": scheduler,
-}  # fmt: skip
+    "layer": layer,
+    "module": module,
+    "pretrained": pretrained,
+    "estimator.deep": deep_estimator,
+    "activation": activation,
+    "loss": loss,
+    "optimizer": optimizer,
+    "scheduler": scheduler,
+    "callback": scheduler,
+    "sampler": sampler,
+    "loader": loader,
+    "row-selection": row_selection,
+    "dataset": dataset,
+    "datamodule": module,
+    "early-stop": early_stop,
+    "checkpoint": early_stop,
+    "lr-select": early_stop,
+    "trainer": trainer,
+    "augment": scheduler,
+}

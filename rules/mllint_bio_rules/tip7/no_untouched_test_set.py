@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Select
+from mllint_bio.events import Report, Score, Select
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -69,7 +69,7 @@ class NoUntouchedTestSet(Rule):
             return
         told = set()
         for select in trace.of(Select):
-            shown = [s for s in finals(trace, select) if headline(trace, s) and s.family != "loss"]
+            shown = [s for s in finals(trace, select) if headline(trace, s) and _told(trace, s)]
             if select.what not in CHOICES or select.keeps == {"score"} or not shown or select.at in told:
                 continue
             role = role_of(select.data, shown[-1].data)
@@ -83,3 +83,8 @@ class NoUntouchedTestSet(Rule):
                 evidence=[("chosen here", select if trace.anchor(select) != select.at else None), ("reported figure", shown[-1])],
                 confidence=held_out_confidence(shown[-1]) if trace.resolved else Confidence.LIKELY,
             )
+
+
+def _told(trace: Trace, score: Score) -> bool:
+    """Whether a person is told the figure; a loss that is only kept in a file or a plot is a log of training."""
+    return score.family != "loss" or any(r.how not in ("save", "saved", "plot") for r in trace.of(Report) if score.id in r.scores)
