@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mllint_bio.predict.skeleton import Skeleton
 
 _MAX_INDEXED = 4000
+_IMPORT_LINE = re.compile(rb"^[ \t]*(?:from|import)\b[^\n]*", re.MULTILINE)
 _SUFFIXES = frozenset({".py", ".ipynb", ".R", ".r", ".Rmd"})
 _IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([.\w][\w.]*)", re.MULTILINE)
 
@@ -66,6 +67,7 @@ class Project:
         self._load = load
         self._files = None if files is None else [Path(f) for f in files]
         self._modules: dict[Path, Module] = {}
+        self._imports: dict[Path, tuple[tuple[int, int], bytes]] = {}
         self._resolved: dict[tuple[str, Path, tuple[Path, ...]], Path | None] = {}
 
     def module(self, path: Path) -> Module:
@@ -78,15 +80,21 @@ class Project:
     def overlay(self, unit: SourceUnit, path: Path | None = None) -> Module:
         """Use this unit in place of what is on disk."""
         key = Path(path or unit.path).resolve()
-        self._modules[key] = Module(key, unit)
-        return self._modules[key]
+        known = self._modules.get(key)
+        made = self._modules[key] = Module(key, unit)
+        if known is not None:
+            made.skeleton.reuse(known.skeleton)
+        return made
 
     def adopt(self, unit: SourceUnit) -> Module:
         """The module of a unit that was read already, under the path that the unit shows."""
         key = Path(unit.path).resolve()
         known = self._modules.get(key)
         if known is None or known.unit.digest != unit.digest:
-            known = self._modules[key] = Module(key, unit)
+            made = self._modules[key] = Module(key, unit)
+            if known is not None:
+                made.skeleton.reuse(known.skeleton)
+            return made
         return known
 
     def drop(self, path: Path) -> None:
@@ -169,17 +177,25 @@ class Project:
         pattern = re.compile(rb"^[ \t]*(?:from|import)\b[^\n]*\b" + re.escape(name.encode()) + rb"\b", re.MULTILINE)
         found: list[Module] = []
         for path in self.files[:_MAX_INDEXED]:
-            if path.suffix != ".py" or path.resolve() == module.path:
-                continue
-            try:
-                data = path.read_bytes()
-            except OSError:
-                continue
-            if pattern.search(data) and (b"__main__" in data):
+            if path.suffix == ".py" and pattern.search(self._main_imports(path)) and path.resolve() != module.path:
                 found.append(self.module(path))
                 if len(found) >= limit:
                     break
         return found
+
+    def _main_imports(self, path: Path) -> bytes:
+        """Import lines of a script with a main guard (empty for other files), read again only when the file changes."""
+        try:
+            stat = path.stat()
+            key = (stat.st_mtime_ns, stat.st_size)
+            known = self._imports.get(path)
+            if known is None or known[0] != key:
+                data = path.read_bytes()
+                lines = b"\n".join(_IMPORT_LINE.findall(data)) if b"__main__" in data else b""
+                known = self._imports[path] = (key, lines)
+        except OSError:
+            return b""
+        return known[1]
 
 
 @cache

@@ -61,6 +61,12 @@ class Skeleton:
         """Whether some catalogued library is imported here."""
         return not import_names().isdisjoint(name.split(".", 1)[0] for name in self.imports)
 
+    def reuse(self, older: Skeleton) -> None:
+        """Take over what LibCST parsed for an older state of this unit, chunk by chunk, where the text is the same (editors)."""
+        parsed = {(chunk.number, chunk.text): chunk.body for chunk in older.chunks if chunk.body is not None}
+        for chunk in self.chunks:
+            chunk.body = parsed.get((chunk.number, chunk.text))
+
     def lowered(self, chunk: Chunk) -> list[ir.Stmt]:
         """Statements of a chunk, parsed on first use; empty (with a problem recorded) when LibCST refuses it."""
         if chunk.body is None:

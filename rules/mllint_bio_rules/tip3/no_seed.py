@@ -63,7 +63,8 @@ class NoSeed(Rule):
         """One finding per entry point, at the draw that matters most."""
         if not trace.is_program or trace.seeded_streams:
             return
-        if not trace.trains and all(kept(trace, split) for split in trace.of(Split)):  # a split that is drawn once and stored
+        drawn = [split for split in trace.of(Split) if split.shuffles is not False]
+        if not trace.trains and all(kept(trace, split) for split in drawn):  # a split that is drawn once and stored
             return
         streams = unseeded(trace)
         draws = sorted((draw for found in streams.values() for draw in found), key=importance)
