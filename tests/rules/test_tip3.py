@@ -68,7 +68,7 @@ class TestNoSeed:
 
     def test_any_seed_leaves_the_gap_to_the_other_rule(self) -> None:
         """A seed of one generator is intent: the rest is a coverage gap."""
-        builder = trained().seed("numpy").draw("torch", "Linear", "init")
+        builder = stepped().seed("numpy").draw("torch", "Linear", "init")
         assert not builder.check(NoSeed)
         assert len(builder.check(SeedCoverageGap)) == 1
 
@@ -85,15 +85,19 @@ class TestNoSeed:
 
     def test_draw_in_a_helper_is_reported_in_the_entry_file(self) -> None:
         """The finding stands at the call in the entry file that leads to the draw."""
-        builder = trained()
+        builder = stepped()
         call = builder.site()
         builder.draw("torch", "Linear", "init", path="nets.py", calls=(call,))
         (finding,) = builder.check(NoSeed)
         assert finding.at == call
 
+    def test_initial_weights_of_a_network_that_is_not_trained_do_not_matter(self) -> None:
+        """Weights from a file replace them."""
+        assert not trained().draw("torch", "Linear", "init").check(NoSeed)
+
     def test_functions_without_caller_are_silent(self) -> None:
         """The caller may seed."""
-        assert not trained(entry="function").draw("torch", "Linear", "init").check(NoSeed)
+        assert not trained(entry="function").draw("numpy", "permutation", "order").check(NoSeed)
 
     def test_programs_that_do_not_train_are_silent(self) -> None:
         """Random numbers of an inference script matter to nobody's training."""

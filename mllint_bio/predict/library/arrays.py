@@ -189,7 +189,14 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
         name=next((a.name for a in found if a.has_rows), ""),
         chosen=frozenset().union(*(a.chosen for a in found)),
         visit=found[0].visit if all(a.visit == found[0].visit for a in found) else 0,
+        sign=_common_sign(found),
     )
+
+
+def _common_sign(found: Sequence[Array]) -> int:
+    """The sign of the figures among these; 0 when they differ."""
+    signs = {a.sign for a in found if a.scores}
+    return signs.pop() if len(signs) == 1 else 0 if signs else 1
 
 
 def _common_rows(found: Sequence[Array]) -> Rows:
@@ -784,6 +791,9 @@ def _item_of_sequence(run: Run, value: Seq, index: Value | None, node: ir.Node) 
         if -len(value.items) <= index.value < len(value.items):
             return value.items[index.value]
         return value.element()
+    if isinstance(index, Const) and isinstance(index.value, int):
+        one = value.element()  # of a list that grew in a loop: two members are not the same rows
+        return one.but(rows=one.rows.some(("member", index.value))) if isinstance(one, Array) and one.has_rows else one
     if isinstance(index, Seq) and index.kind == "slice":
         bounds: list[Any] = [b.value if isinstance(b, Const) else _missing for b in index.items]
         if value.exact and _missing not in bounds and all(b is None or isinstance(b, int) for b in bounds):

@@ -277,7 +277,7 @@ def _direction(run: Run, node: ir.Expr, scores: frozenset[int]) -> str:
     return "up" if greater == (left > right) else "down"
 
 
-_BEST = re.compile(r"(best|max|min|lowest|highest|opt|record|prev|last|old)", re.I)
+_BEST = re.compile(r"(best|max|min|lowest|highest|opt(?!im(izer|iser)?(_|$|\d))|record|prev|last|old)", re.I)
 
 
 def _freshness(node: ir.Expr) -> int:
@@ -303,7 +303,8 @@ def kept(run: Run, number: int, node: ir.If, before: dict[str, Value], flow: Flo
         if isinstance(value, Array) and value.kind == "weights":
             keeps.add("weights")
         elif isinstance(value, Obj):
-            keeps.add("model")
+            if not value.is_a("optimizer", "scheduler", "lr-select", "loader", "dataset"):
+                keeps.add("model")
         elif isinstance(value, Const) and value.value is True and "stop" in name.lower():
             keeps.add("stop")
         elif _BEST.search(name):

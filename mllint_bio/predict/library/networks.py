@@ -1186,19 +1186,8 @@ def _keras_fit(run: Run, obj: Obj, call: Call, name: str) -> Value:
         predicted = validation.but(
             prediction=Prediction(subject, validation.rows, "score"), learned=validation.learned | data.learned
         )
-        numbers = {
-            emit_score(
-                run,
-                call.node,
-                metric,
-                family,
-                predicted,
-                UNKNOWN,
-                direction="up" if family != "loss" else "down",
-                decomposable=True,
-            )
-            for metric, family in _metrics(obj, with_loss=True)
-        }
+        numbers = {emit_score(run, call.node, metric, family, predicted, UNKNOWN, direction=_better(metric, family), decomposable=True)
+                   for metric, family in _metrics(obj, with_loss=True)}  # fmt: skip
         scores = frozenset(numbers)
     _callbacks(run, obj, call, data, validation, scores)
     run.write(obj, "#history", scores)
@@ -1272,6 +1261,19 @@ def _flatten(value: Value | None) -> list[Obj]:
     return objects_in(value, 3) if value is not None else []
 
 
+_LOWER = re.compile(r"loss|entropy|error|mse|mae|mape|msle|divergence|hinge|cosh|poisson|distance|perplexity", re.I)
+_HIGHER = re.compile(
+    r"acc|auc|f1|f_?beta|precision|recall|sensitivity|specificity|dice|iou|jaccard|r2|corr|pearson|similarity|kappa", re.I
+)
+
+
+def _better(metric: str, family: str) -> str:
+    """Whether a figure that a Keras model reports is better when higher (up) or lower (down), by its name; empty if it does not say."""
+    if family == "loss" or _LOWER.search(metric):
+        return "down"
+    return "up" if family in ("label", "score") or _HIGHER.search(metric) else ""
+
+
 def _metrics(obj: Obj, with_loss: bool) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = [("loss", "loss")] if with_loss else []
     compiled = obj.cells.get("#compiled")
@@ -1336,12 +1338,8 @@ def _keras_evaluate(run: Run, obj: Obj, call: Call) -> Value:
     learned = data.learned | (inputs if isinstance(inputs, frozenset) else frozenset())
     event = run.emit(PredictEvent, call.node, subject=obj.subject, data=data.view(), output="score", mode="managed")
     predicted = data.but(prediction=Prediction(obj.subject, data.rows, "score", event), learned=learned)
-    numbers = [
-        emit_score(
-            run, call.node, metric, family, predicted, truth, direction="down" if family == "loss" else "up", decomposable=True
-        )
-        for metric, family in _metrics(obj, with_loss=True)
-    ]
+    numbers = [emit_score(run, call.node, metric, family, predicted, truth, direction=_better(metric, family), decomposable=True)
+               for metric, family in _metrics(obj, with_loss=True)]  # fmt: skip
     figures = [Array(kind="figure", rows=data.rows, scores=frozenset({n}), name=data.name) for n in numbers]
     return Seq("list", figures) if len(figures) > 1 else figures[0]
 

@@ -23,18 +23,20 @@ SEED_CALLS = {
 def unseeded(trace: Trace) -> dict[str, list[Draw]]:
     """Draws from global streams that no seed reaches and that can change the result, by stream, the decisive first.
 
-    Left out: objects with a generator of their own; noise after the last training or split (jitter of a plot); numbers
+    Left out: objects with a generator of their own; initial weights where no network is trained (they are loaded later); noise after the last training or split (jitter of a plot); numbers
     that augmentation draws in loader workers, which torch seeds itself once `torch.manual_seed` was called; a loader that
     is looked into before the seed and read again after it.
     """
     end = max((event.id for event in trace.of(Fit, Step, Split)), default=-1)
     workers = trace.seeded("torch") and any(loader.workers != 0 for loader in trace.of(Loader))
+    trained = any(True for _ in trace.of(Step)) or any(fit.subject.is_a("estimator.deep", "module", "trainer") for fit in trace.of(Fit))
     found: dict[str, list[Draw]] = {}
     for stream, draws in trace.unseeded_draws().items():
         kept = [
             draw
             for draw in draws
             if (draw.purpose in DECISIVE or draw.id < end)
+            and (draw.purpose != "init" or trained)
             and not (workers and draw.purpose == "augment" and stream in ("python", "numpy"))
             and not _drawn_anew(trace, draw)
         ]
