@@ -84,9 +84,12 @@ class TransformRefittedOnTest(Rule):
 
     @staticmethod
     def _apart(trace: Trace, one: Fit, other: Fit) -> bool:
-        named = one.data.named_role == "train" and other.data.named_role in ("test", "validation")
+        held_out = other.data.named_role in ("test", "validation")
+        named = held_out and one.data.named_role == "train"
+        one_table = one.data.rows.steps()[:1] == other.data.rows.steps()[:1]  # else they may be two kinds of features
         return not trace.exclusive(one, other) and (
-            bool(one.data.rows.disjoint(other.data.rows)) or (named and one.data.rows != other.data.rows)
+            (bool(one.data.rows.disjoint(other.data.rows)) and (one_table or held_out))
+            or (named and one.data.rows != other.data.rows)
         )
 
     @staticmethod
