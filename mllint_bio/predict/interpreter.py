@@ -1258,7 +1258,10 @@ class Run:
                     rest = join_all([library.iterated(self, value, item), *([rest] if rest else [])])
             else:
                 items.append(self.eval(item))
-        return Seq(node.kind, items, rest)
+        made = Seq(node.kind, items, rest)
+        if self.loops:
+            made.cells["#made"] = self.loops
+        return made
 
     def _dict(self, node: ir.DictDisplay) -> Value:
         items: dict[Any, Value] = {}

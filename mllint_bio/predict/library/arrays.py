@@ -1185,14 +1185,15 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
         _note_growth(run, value, argument, call)
     if name in ("append", "add", "appendleft"):
         nested = len(list(run.loops))
-        item = _grouped(run, argument) if nested >= 2 else argument
+        item = _grouped(run, argument, value) if nested >= 2 else argument
         if nested:
             _collect(run, value, item)
         else:
             _grow(run, value, [item])
         return NONE
     if name in ("extend", "update"):
-        extend(run, value, argument)
+        made_here = isinstance(argument, Seq) and len(run.loops) > len(value.cells.get("#made") or ())
+        extend(run, value, _several_of_one(run, argument) if made_here else argument)
         return NONE
     if name == "insert":
         _collect(run, value, call.at(1) or UNKNOWN)
@@ -1264,9 +1265,13 @@ def _in_blocks(value: Value) -> Value:
     return value.but(ordered="class-blocks") if isinstance(value, Array) and value.has_rows else value
 
 
-def _grouped(run: Run, value: Value) -> Value:
-    """What is appended in a loop inside a loop over objects: several rows of one object."""
-    outer = [loop for loop in run.loops[:-1] if loop.kind in (LoopKind.GROUP, LoopKind.FILE)]
+def _grouped(run: Run, value: Value, sequence: Seq) -> Value:
+    """What is appended in a loop inside a loop over objects: several rows of one object.
+
+    A list that is made anew for each object holds one object: its values may as well be the features of one row.
+    """
+    made = sequence.cells.get("#made") or ()
+    outer = [loop for loop in run.loops[:-1] if loop.kind in (LoopKind.GROUP, LoopKind.FILE) and loop not in made]
     inner = run.loops[-1]
     if not outer or inner.kind in (
         LoopKind.EPOCH,
@@ -1281,8 +1286,17 @@ def _grouped(run: Run, value: Value) -> Value:
     if isinstance(value, Array):
         return value.but(group=entity, rows=value.rows if value.has_rows else run.source(_node_at(inner.at), entity))
     if isinstance(value, Seq):
-        return Seq(value.kind, [_grouped(run, item) for item in value.items], value.rest)
+        return Seq(value.kind, [_grouped(run, item, sequence) for item in value.items], value.rest)
     return value
+
+
+def _several_of_one(run: Run, value: Value) -> Value:
+    """A list of rows that was filled for one object, when it joins those of the others."""
+    objects = [loop for loop in run.loops if loop.kind in (LoopKind.GROUP, LoopKind.FILE)]
+    row = iterated_silently(run, value)
+    if not objects or not isinstance(row, Array) or not isinstance(value, Seq) or value.rest is None:
+        return value
+    return Seq(value.kind, (), row.but(group=row.group or objects[-1].variable or "object"))
 
 
 def _node_at(site: Site) -> ir.Node:

@@ -228,8 +228,9 @@ def _is_check(node: ir.Expr) -> bool:
         return _is_check(node.value)
     if isinstance(node, ir.Boolean):
         return _is_check(node.left) and _is_check(node.right)
-    if isinstance(node, ir.Compare) and any(isinstance(other, ir.Constant) and other.value == 0 for _, other in node.rest):
-        return True
+    if isinstance(node, ir.Compare):  # `loss == loss`, `loss is None`, `gain > 0`
+        against_zero = any(isinstance(other, ir.Constant) and other.value == 0 for _, other in node.rest)
+        return against_zero or not any(operator[:1] in "<>" for operator, _ in node.rest)
     called = node.func if isinstance(node, ir.Call) else None
     return isinstance(called, (ir.Name, ir.Attribute)) and bool(_CHECKS.search(called.name))
 

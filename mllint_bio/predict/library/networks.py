@@ -1186,8 +1186,10 @@ def _keras_fit(run: Run, obj: Obj, call: Call, name: str) -> Value:
         predicted = validation.but(
             prediction=Prediction(subject, validation.rows, "score"), learned=validation.learned | data.learned
         )
-        numbers = {emit_score(run, call.node, metric, family, predicted, UNKNOWN, direction=_better(metric, family), decomposable=True)
-                   for metric, family in _metrics(obj, with_loss=True)}  # fmt: skip
+        numbers = {
+            emit_score(run, call.node, metric, family, predicted, UNKNOWN, direction=_better(metric, family), decomposable=True)
+            for metric, family in _metrics(obj, with_loss=True)
+        }
         scores = frozenset(numbers)
     _callbacks(run, obj, call, data, validation, scores)
     run.write(obj, "#history", scores)
@@ -1268,7 +1270,7 @@ _HIGHER = re.compile(
 
 
 def _better(metric: str, family: str) -> str:
-    """Whether a figure that a Keras model reports is better when higher (up) or lower (down), by its name; empty if it does not say."""
+    """up or down: the better direction of a figure that a Keras model reports, by its name; empty if that does not say."""
     if family == "loss" or _LOWER.search(metric):
         return "down"
     return "up" if family in ("label", "score") or _HIGHER.search(metric) else ""

@@ -23,13 +23,14 @@ SEED_CALLS = {
 def unseeded(trace: Trace) -> dict[str, list[Draw]]:
     """Draws from global streams that no seed reaches and that can change the result, by stream, the decisive first.
 
-    Left out: objects with a generator of their own; initial weights where no network is trained (they are loaded later); noise after the last training or split (jitter of a plot); numbers
-    that augmentation draws in loader workers, which torch seeds itself once `torch.manual_seed` was called; a loader that
-    is looked into before the seed and read again after it.
+    Left out: objects with a generator of their own; initial weights where no network is trained (others are loaded); noise
+    after the last training or split (jitter of a plot); numbers that augmentation draws in loader workers, which torch seeds
+    itself once `torch.manual_seed` was called; a loader that is looked into before the seed and read again after it.
     """
     end = max((event.id for event in trace.of(Fit, Step, Split)), default=-1)
     workers = trace.seeded("torch") and any(loader.workers != 0 for loader in trace.of(Loader))
-    trained = any(True for _ in trace.of(Step)) or any(fit.subject.is_a("estimator.deep", "module", "trainer") for fit in trace.of(Fit))
+    networks = (fit.subject.is_a("estimator.deep", "module", "trainer") for fit in trace.of(Fit))
+    trained = any(True for _ in trace.of(Step)) or any(networks)
     found: dict[str, list[Draw]] = {}
     for stream, draws in trace.unseeded_draws().items():
         kept = [
