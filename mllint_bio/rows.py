@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 
 class Answer(Enum):
@@ -298,17 +298,7 @@ class _Path(Rows):
     def overlap(self, other: Rows) -> Answer:
         if not isinstance(other, _Path):
             return other.overlap(self) if isinstance(other, (_Union, _Either)) else UNKNOWN
-        mine, theirs = self._steps, other._steps
-        if _outside(mine, other) or _outside(theirs, self):
-            return NO
-        shared = _shared(mine, theirs)
-        if shared == 0:
-            return NO  # two load events: assumed to be different samples; rules call this declared, not proven
-        if shared == len(mine) or shared == len(theirs):
-            return YES
-        answer = _diverge(mine[shared], theirs[shared])
-        narrowed = shared + 1 < max(len(mine), len(theirs))  # what follows may leave out the common rows
-        return UNKNOWN if answer is YES and narrowed else answer
+        return _overlap(self, other)
 
     def subset(self, other: Rows) -> Answer:
         if isinstance(other, _Union):
@@ -319,6 +309,8 @@ class _Path(Rows):
         if not isinstance(other, _Path):
             return UNKNOWN
         mine, theirs = self._steps, other._steps
+        if mine[0] != theirs[0]:
+            return NO
         shared = _shared(mine, theirs)
         if shared == len(theirs):
             return YES if not any(isinstance(s, Derived) for s in mine[shared:]) else UNKNOWN
@@ -559,6 +551,21 @@ def _diverge(a: Step, b: Step) -> Answer:
     if isinstance(a, Slice) and isinstance(b, Slice):
         return _slices(a, b)
     return UNKNOWN
+
+
+@lru_cache(maxsize=65_536)  # an interpreter asks the same questions of the same tables over and over
+def _overlap(a: _Path, b: _Path) -> Answer:
+    mine, theirs = a.steps(), b.steps()
+    if _outside(mine, b) or _outside(theirs, a):
+        return NO
+    shared = _shared(mine, theirs)
+    if shared == 0:
+        return NO  # two load events: assumed to be different samples; rules call this declared, not proven
+    if shared == len(mine) or shared == len(theirs):
+        return YES
+    answer = _diverge(mine[shared], theirs[shared])
+    narrowed = shared + 1 < max(len(mine), len(theirs))  # what follows may leave out the common rows
+    return UNKNOWN if answer is YES and narrowed else answer
 
 
 def _outside(steps: tuple[Step, ...], other: Rows) -> bool:

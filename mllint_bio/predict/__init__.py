@@ -16,7 +16,8 @@ from mllint_bio.events import Fit, Site, Step, Subject
 from mllint_bio.predict import ir
 from mllint_bio.predict import spans as _spans
 from mllint_bio.predict.interpreter import Call, Frame, OutOfBudget, Run
-from mllint_bio.predict.project import Module, Project, imports_catalogued
+from mllint_bio.predict.project import Module, Project, import_names_in, imports_catalogued
+from mllint_bio.predict.skeleton import Skeleton, read, syntax_problems
 from mllint_bio.predict.values import Array, Func, Klass, Obj, Value
 from mllint_bio.rows import source
 from mllint_bio.sources import Problem, SourceUnit
@@ -26,7 +27,7 @@ __all__ = ["Analysis", "Project", "analyse", "functions", "programs", "spans"]
 
 # What a function must mention to be worth a trace of its own.
 # Depth of inlining and steps for a function without caller: its data are unknown, what lies deep below it proves nothing.
-_FUNCTION_BOUNDS = (6, 60_000)
+_FUNCTION_BOUNDS = (6, 20_000)
 _INTERESTING = re.compile(
     r"\.fit|fit_transform|backward\(|train_test_split|KFold|ShuffleSplit|cross_val|_score\b|roc_curve|\.step\(|Loss\(|criterion|\.compile\(|"
     r"EarlyStopping|ModelCheckpoint|create_study|cudnn|SearchCV|\.sample\(|resample|default_rng|random_split|\.predict|evaluate|\.eval\(|DataLoader"
@@ -91,9 +92,20 @@ def functions(
 
 def spans(unit: SourceUnit, sites: Iterable[Site]) -> dict[Site, tuple[int, int]]:
     """Offsets [start, end) in the unit's text of sites of this unit."""
-    from mllint_bio.predict.skeleton import read
+    return _spans.spans(_skeleton(unit.path, unit.digest, unit), sites)
 
-    return _spans.spans(read(unit), sites)
+
+_LAST_READ: dict[tuple[str, str], Skeleton] = {}
+
+
+def _skeleton(path: str, digest: str, unit: SourceUnit) -> Skeleton:
+    """The skeleton of a unit; the last few are kept, since findings of one file are placed one after the other."""
+    key = (path, digest)
+    if key not in _LAST_READ:
+        while len(_LAST_READ) >= 8:
+            del _LAST_READ[next(iter(_LAST_READ))]
+        _LAST_READ[key] = read(unit)
+    return _LAST_READ[key]
 
 
 def _is_test(module: Module, root: Path) -> bool:
@@ -134,18 +146,15 @@ class _Gathering:
         if unit.skipped:
             return None
         if not imports_catalogued(unit.text.encode("utf-8", "replace")) and not self._reaches_catalog(module):
-            self.problems.extend(_syntax_only(module))
+            self.problems.extend(syntax_problems(unit))
             return None
         self.problems.extend(module.skeleton.problems)
         return module
 
     def _reaches_catalog(self, module: Module) -> bool:
         """Whether a project module that this one imports uses a catalogued library (a driver script)."""
-        if "import" not in module.unit.text:
-            return False
-        for dotted in module.skeleton.imports:
-            level = len(dotted) - len(dotted.lstrip("."))
-            found = self.project.resolve(dotted.lstrip("."), level, module)
+        for dotted, level in import_names_in(module.unit.text):
+            found = self.project.resolve(dotted, level, module)
             if found is not None and imports_catalogued(self.project.module(found).unit.text.encode("utf-8", "replace")):
                 return True
         return False
@@ -203,6 +212,8 @@ class _Gathering:
     def uncalled(self, module: Module) -> None:
         """Interpret functions and classes of a module that no program entered, each from the state that its import left."""
         skeleton = module.skeleton
+        if _is_test(module, self.project.root):
+            return  # tests call what they test with data of their own making
         todo = [
             (chunk, statement)
             for chunk in skeleton.chunks
@@ -275,11 +286,6 @@ def _method_text(text: str, name: str) -> str:
         return text
     end = re.search(r"\n[ \t]+(?:async )?def ", text[start.end() :])
     return text[start.start() : start.end() + end.start()] if end else text[start.start() :]
-
-
-def _syntax_only(module: Module) -> list[Problem]:
-    """Syntax errors of a file that is not interpreted."""
-    return module.skeleton.problems
 
 
 def _parameters(run: Run, func: Func, skip: int) -> Call:

@@ -220,6 +220,12 @@ def _bytes(path: Path) -> bytes:
         return b""
 
 
+def import_names_in(text: str) -> list[tuple[str, int]]:
+    """(dotted name, leading dots) of the modules that a source names in import lines, found without parsing it."""
+    names = {match.group(1) for match in re.finditer(r"^[ \t]*(?:from|import)[ \t]+([.\w][\w.]*)", text, re.MULTILINE)}
+    return [(name.lstrip("."), len(name) - len(name.lstrip("."))) for name in sorted(names)]
+
+
 def imports_catalogued(data: bytes) -> bool:
     """Byte-level triage: whether a source imports a library that the catalog describes and that trains or scores models."""
     names = _TRAINING_LIBRARIES
@@ -259,7 +265,8 @@ _STANDARD = frozenset(
     }
 )
 _AUXILIARY = frozenset(
-    {"yaml", "click", "hydra", "omegaconf", "matplotlib", "seaborn", "tqdm", "joblib", "wandb", "mlflow", "h5py"}
+    {"yaml", "click", "hydra", "omegaconf", "matplotlib", "seaborn", "tqdm", "joblib", "wandb", "mlflow", "h5py", "dill"}
+    | {"cloudpickle"}
 )
 _TRAINING_LIBRARIES = frozenset(name.encode() for name in import_names() - _STANDARD - _AUXILIARY)
 

@@ -97,23 +97,33 @@ class Skeleton:
 def read(unit: SourceUnit) -> Skeleton:
     """The skeleton of a unit; a unit that does not parse has problems and no chunks."""
     skeleton = Skeleton(unit)
+    tree, problem = _parse(unit)
+    if problem is not None:
+        skeleton.problems.append(problem)
+    if tree is not None:
+        _index(skeleton, tree)
+    return skeleton
+
+
+def syntax_problems(unit: SourceUnit) -> list[Problem]:
+    """What keeps a unit from being parsed, without making its skeleton."""
+    problem = _parse(unit)[1]
+    return [] if problem is None else [problem]
+
+
+def _parse(unit: SourceUnit) -> tuple[ast.Module | None, Problem | None]:
     if unit.skipped or not unit.text.strip():
-        return skeleton
+        return None, None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # invalid escapes in other people's strings are not our business
-            tree = ast.parse(unit.text)
+            return ast.parse(unit.text), None
     except SyntaxError as error:
-        skeleton.problems.append(_syntax_problem(unit, error))
-        return skeleton
+        return None, _syntax_problem(unit, error)
     except (RecursionError, MemoryError):
-        skeleton.problems.append(Problem(unit.path, 1, 1, "too deeply nested to be analysed"))
-        return skeleton
+        return None, Problem(unit.path, 1, 1, "too deeply nested to be analysed")
     except ValueError as error:
-        skeleton.problems.append(Problem(unit.path, 1, 1, f"cannot be parsed: {error}"))
-        return skeleton
-    _index(skeleton, tree)
-    return skeleton
+        return None, Problem(unit.path, 1, 1, f"cannot be parsed: {error}")
 
 
 def _syntax_problem(unit: SourceUnit, error: SyntaxError) -> Problem:
@@ -129,7 +139,7 @@ def _index(skeleton: Skeleton, tree: ast.Module) -> None:
     starts = _line_starts(text)
     imports: set[str] = set()
     too_deep = _too_deep(tree)
-    for node in ast.walk(tree):
+    for node in _statements(tree.body):
         if isinstance(node, ast.Import):
             imports.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -207,19 +217,40 @@ def _is_main(test: ast.expr) -> bool:
     return isinstance(test, ast.Compare) and any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(test))
 
 
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """All statements, nested ones included, in no particular order."""
+    stack: list[ast.AST] = list(body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.stmt):
+            yield node
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, name, None)
+            if isinstance(inner, list):
+                stack.extend(inner)
+
+
 def _too_deep(tree: ast.Module) -> set[int]:
     """Identities of top-level statements whose expressions nest deeper, or chain longer, than LibCST can take."""
-    found: set[int] = set()
-    for statement in tree.body:
-        stack: list[tuple[ast.AST, int, int]] = [(statement, 0, 0)]
+    return {id(statement) for statement in tree.body if any(map(_exceeds, _statements([statement])))}
+
+
+def _exceeds(statement: ast.stmt) -> bool:
+    """Whether an expression of this statement (nested statements left out) is too deep; a short line cannot be."""
+    for part in _children(statement):
+        if isinstance(part, (ast.stmt, ast.excepthandler)) or type(part).__name__ == "match_case":
+            continue
+        line, last = getattr(part, "lineno", None), getattr(part, "end_lineno", None)
+        if line is not None and line == last and part.end_col_offset - part.col_offset < MAX_CHAIN:  # type: ignore[attr-defined]
+            continue
+        stack: list[tuple[ast.AST, int, int]] = [(part, 0, 0)]
         while stack:
             node, depth, chain = stack.pop()
             if depth > MAX_DEPTH or chain > MAX_CHAIN:
-                found.add(id(statement))
-                break
+                return True
             link = chain + 1 if isinstance(node, (ast.Call, ast.Attribute, ast.Subscript)) else 0
             stack.extend((child, depth + 1, link) for child in _children(node))
-    return found
+    return False
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:

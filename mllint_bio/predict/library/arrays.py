@@ -929,7 +929,13 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
         if value.kind in ("array", "table") and index.kind == "scalar":
             return value.but(kind="item" if value.kind == "array" else value.kind)
         return value.but(learned=value.learned | index.learned)
-    if rowwise and index.has_rows and index.kind in ("array", "table") and value.has_rows and not _within(index.rows, value.rows):
+    if (
+        rowwise
+        and index.has_rows
+        and index.kind in ("array", "table", "unknown")
+        and value.has_rows
+        and not _within(index.rows, value.rows)
+    ):
         return value.but(rows=index.rows, name=value.name)  # a look-up by a column of another table: one row for each of its rows
     if value.has_rows and (index.kind in ("array", "table", "unknown", "noise") or (rowwise and index.kind == "unique")):
         return value.but(rows=value.rows.some(("by", _key_of(index), run.site(node) if not _key_of(index) else None)))

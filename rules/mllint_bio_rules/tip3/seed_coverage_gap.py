@@ -20,8 +20,9 @@ class SeedCoverageGap(Rule):
     Reports, once per generator and at most three times per program, a global generator that is drawn from but not
     seeded, while another one is: `random.seed` covers Python's `random` only, `np.random.seed` covers NumPy's
     global generator (scikit-learn's `random_state=None`, `DataFrame.sample`), `torch.manual_seed` covers PyTorch on
-    the CPU and all GPUs and what loader workers draw. A seed that is set after the draw is reported too. The variant `[n-jobs]` reports estimators without
-    `random_state` that a pool of processes fits: the global NumPy seed does not reach the workers.
+    the CPU and all GPUs and what loader workers draw. A seed that is set after the draw is reported too. The variant
+    `[n-jobs]` reports estimators without `random_state` that a pool of processes fits: the global NumPy seed does not
+    reach the workers.
 
     ## Why it is bad
     The author meant the run to be reproducible, and it is not. A half-seeded run is worse than an unseeded one,
