@@ -86,7 +86,8 @@ class TrainTestOverlap(Rule):
         if not rows.overlap(fitted):
             return None, Confidence.LIKELY
         inside, around = rows.subset(fitted), fitted.subset(rows)
-        if not inside and not around:
+        in_pieces = not rows.steps() or not fitted.steps()  # batches, arms of a branch: a part of them may be the whole
+        if not inside and not around and not (in_pieces and score.data.named_role not in HELD_OUT):
             return made or score, Confidence.CERTAIN
         role = role_of(score.data)
         if score.data.named_role not in HELD_OUT or not trace.reported(score) or untouched(trace, score.data, role):
