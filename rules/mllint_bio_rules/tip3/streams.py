@@ -23,7 +23,7 @@ SEED_CALLS = {
 def unseeded(trace: Trace) -> dict[str, list[Draw]]:
     """Draws from global streams that no seed reaches and that can change the result, by stream, the decisive first.
 
-    Left out: objects with a generator of their own; initial weights where no network is trained (others are loaded); noise
+    Left out: objects with a generator of their own; initial weights and the order of batches where no network is trained; noise
     after the last training or split (jitter of a plot); numbers that augmentation draws in loader workers, which torch seeds
     itself once `torch.manual_seed` was called; a loader that is looked into before the seed and read again after it.
     """
@@ -37,7 +37,7 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
             draw
             for draw in draws
             if (draw.purpose in DECISIVE or draw.id < end)
-            and (draw.purpose != "init" or trained)
+            and (trained or draw.purpose != "init" and not (draw.purpose == "order" and draw.subject is not None))
             and not (workers and draw.purpose == "augment" and stream in ("python", "numpy"))
             and not _drawn_anew(trace, draw)
         ]

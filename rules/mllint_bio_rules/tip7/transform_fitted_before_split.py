@@ -87,7 +87,9 @@ class TransformFittedBeforeSplit(Rule):
                 if same in told:
                     continue
                 told.add(same)
-                message = f"The column statistic `{leak.fit.method}` is taken over {leak.use}{declared}."
+                filled = leak.fit.method == "fillna"
+                what = "`fillna` puts in a statistic of" if filled else f"The column statistic `{leak.fit.method}` is taken over"
+                message = f"{what} {leak.use}{declared}."
             yield self.finding(
                 leak.fit,
                 message,
