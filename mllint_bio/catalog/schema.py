@@ -257,8 +257,10 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...], str]] = {
     "style": (
         _is(str),
         (),
-        "protocol of the object: sklearn (fit/transform/predict), keras, booster, torchmetrics, monai, keras-metric, optuna, "
-        "study, function, lightning, hf, ignite",
+        (
+            "protocol of the object: sklearn (fit/transform/predict), keras, booster, torchmetrics, monai, keras-metric, optuna, "
+            "study, function, lightning, hf, ignite"
+        ),
     ),
     "stateless_if": (
         _is(str),

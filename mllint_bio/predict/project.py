@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mllint_bio.predict.skeleton import Skeleton
 
 _MAX_INDEXED = 4000
+_R_NOTEBOOK = re.compile(rb'"language"\s*:\s*"R"')
 _IMPORT_LINE = re.compile(rb"^[ \t]*(?:from|import)\b[^\n]*", re.MULTILINE)
 _SUFFIXES = frozenset({".py", ".ipynb", ".R", ".r", ".Rmd"})
 _IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([.\w][\w.]*)", re.MULTILINE)
@@ -122,14 +123,20 @@ class Project:
 
     @cached_property
     def baselines(self) -> bool | None:
-        """Whether some file of the project names a conventional model; None for a project with too many files to look.
+        """Whether some file of the project names a conventional model; None for a project with too many files to look, or
+        with R code, whose packages are not all known here.
 
-        By text, so that the answer does not depend on which files are checked, and R scripts count.
+        By text, so that the answer does not depend on which files are checked.
         """
         if len(self.files) >= _MAX_INDEXED:
             return None
         read = (module.unit.text.encode("utf-8", "replace") for module in self._modules.values())
-        return any(_baseline_names().search(data) for data in itertools.chain(read, map(_bytes, self.files)))
+        other_language = False
+        for data in itertools.chain(read, map(_bytes, self.files)):
+            if _baseline_names().search(data):
+                return True
+            other_language = other_language or bool(_R_NOTEBOOK.search(data))
+        return None if other_language or any(path.suffix in (".R", ".r", ".Rmd", ".qmd") for path in self.files) else False
 
     @cached_property
     def files(self) -> list[Path]:

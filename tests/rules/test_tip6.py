@@ -57,13 +57,13 @@ class TestTunedOnTestSet:
         assert not candidates(what="epoch").check(TunedOnTestSet)
 
     def test_sweep_shown_in_full(self) -> None:
-        """All candidates shown on the test rows, none chosen: information, preview only."""
+        """All candidates shown on the test rows, none chosen: information."""
         builder = TraceBuilder().load("table").split("table", "train", "test")
         builder.data["test"] = Data(builder.data["test"].rows, "test", "test")
         with builder.loop(LoopKind.CANDIDATE):
             builder.fit(SVC, "train").score("accuracy_score", "test", "SVC").report()
         (finding,) = builder.check(TunedOnTestSet)
-        assert (finding.variant, finding.severity, finding.preview) == ("all-reported", Severity.INFO, True)
+        assert (finding.variant, finding.severity, finding.preview) == ("all-reported", Severity.INFO, False)
 
 
 class TestObjectiveScoredOnTrainingData:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import LoopKind, Select
+from mllint_bio.events import Loop, LoopKind, Select
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -59,7 +59,6 @@ class TunedOnTestSet(Rule):
     tip = 6
     severity = Severity.ERROR
     variants = ("hyperparameter", "feature-count", "all-reported")
-    preview_variants = frozenset({"all-reported"})
     skip_tests = True
     remedy = "Search with an inner split or cross-validation of the training rows; score the test rows once, at the end."
 
@@ -67,13 +66,14 @@ class TunedOnTestSet(Rule):
         """One finding per choice, then one per sweep that is shown in full."""
         seen = set()
         read: set[int] = set()
+        sweeps: set[Loop] = set()
         for select in trace.of(Select):
             read |= select.scores
             shown = finals(trace, select)
             role = role_of(select.data, *(score.data for score in shown))
             if select.what not in CHOICES or not shown or select.at in seen:
                 continue
-            if role == "validation" or untouched(trace, select.data, role):
+            if role == "validation" or untouched(trace, select.data, role, select):
                 continue
             seen.add(select.at)
             what, variant = CHOICES[select.what]
@@ -90,9 +90,11 @@ class TunedOnTestSet(Rule):
             )
         for score in figures(trace):
             loop = trace.loop(score, LoopKind.CANDIDATE)
-            if loop and score.id not in read and score.at not in seen and role_of(score.data) == "test":
-                seen.add(score.at)
+            if loop and loop not in sweeps and score.id not in read and score.family != "loss" and role_of(score.data) == "test":
+                sweeps.add(loop)
                 message = (
                     f"`{score.metric}` of every candidate is shown on the test rows: naming one of them best would tune on them."
                 )
-                yield self.finding(score, message, severity=Severity.INFO, confidence=Confidence.LIKELY, variant="all-reported")
+                yield self.finding(
+                    trace.anchor(score), message, severity=Severity.INFO, confidence=Confidence.LIKELY, variant="all-reported"
+                )

@@ -131,13 +131,14 @@ def figures(trace: Trace) -> list[Score]:
     ]
 
 
-def untouched(trace: Trace, data: Data, role: str) -> bool:
+def untouched(trace: Trace, data: Data, role: str, choice: Event | None = None) -> bool:
     """Whether some reported figure may be of other held-out rows than `data`, so that a choice made on `data` is harmless.
 
-    Validation rows do not make up for test rows that were used to choose.
+    Validation rows do not make up for test rows that were used to choose, nor do figures of a run that the `choice` excludes.
     """
     return any(
-        not (same_view(s.data, data) or s.data.rows.overlap(data.rows))
+        not (choice is not None and trace.exclusive(choice, s))
+        and not (same_view(s.data, data) or s.data.rows.overlap(data.rows))
         and not (role == "test" and role_of(s.data) == "validation")
         for s in figures(trace)
     )

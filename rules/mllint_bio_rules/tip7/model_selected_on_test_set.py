@@ -87,7 +87,7 @@ class ModelSelectedOnTestSet(Rule):
             if select.what not in CHOICES or select.keeps == {"score"} or not shown or select.at in told:
                 continue
             role = role_of(select.data, *(s.data for s in shown))
-            if role == "validation" or untouched(trace, select.data, role):
+            if role == "validation" or untouched(trace, select.data, role, select):
                 continue
             told.add(select.at)
             what, variant = CHOICES[select.what]

@@ -73,7 +73,7 @@ class NoUntouchedTestSet(Rule):
             if select.what not in CHOICES or select.keeps == {"score"} or not shown or select.at in told:
                 continue
             role = role_of(select.data, shown[-1].data)
-            if role != "validation" or untouched(trace, select.data, role):
+            if role != "validation" or untouched(trace, select.data, role, select):
                 continue
             told.add(select.at)
             what, metric = CHOICES[select.what], shown[-1].metric
