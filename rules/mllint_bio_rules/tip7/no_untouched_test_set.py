@@ -79,7 +79,8 @@ class NoUntouchedTestSet(Rule):
             what, metric = CHOICES[select.what], shown[-1].metric
             yield self.finding(
                 trace.anchor(select),
-                f"The {what} is chosen on the validation rows that give the reported `{metric}`; nothing is scored on untouched rows.",
+                f"The {what} is chosen on the validation rows that give the reported `{metric}`; nothing is scored on "
+                "untouched rows.",
                 evidence=[("chosen here", select if trace.anchor(select) != select.at else None), ("reported figure", shown[-1])],
                 confidence=held_out_confidence(shown[-1]) if trace.resolved else Confidence.LIKELY,
             )
