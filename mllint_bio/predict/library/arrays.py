@@ -297,8 +297,8 @@ def unpacked(run: Run, value: Seq, targets: Sequence[ir.Expr], node: ir.Node) ->
     roles = [role_of_name(name) for name in names]
     parts = ["train" if i % 2 == 0 else "test" for i in range(len(names))]
     run.amend(split, names=tuple(names))
-    if len(names) < 2 or any(role == "" for role in roles):
-        return
+    if len(names) < 2 or any(role == "" for role in roles) or "train" not in roles:
+        return  # `test, val = split(held_out)` divides what was held out before
     # a development or validation part may stand first (it is divided further), a training part never second
     wrong = [
         i for i, (role, part) in enumerate(zip(roles, parts, strict=True)) if role == ("test" if part == "train" else "train")
@@ -1422,7 +1422,7 @@ class Operation:
     def over_columns(self) -> bool:
         """Whether the operation works along a row (axis=1), so that it keeps rows."""
         axis = self.argument(self.fields.get("axis") or "axis") or self.argument("dim")
-        return isinstance(axis, Const) and axis.value in (1, -1, "columns", "index1")
+        return isinstance(axis, Const) and axis.value not in (0, None, "index", "rows")
 
     def keep(self, value: Array, other: Value | None) -> Value:
         return value.but(linear=None) if value.kind != "scalar" else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.findings import Finding, Severity
+from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
 
@@ -64,4 +64,5 @@ class MetricArgumentsSwapped(Rule):
                 f"`{score.metric}` gets the prediction in the place of the truth.",
                 evidence=[("handed in here", score.calls[-1] if score.calls else None)],
                 severity=Severity.INFO if same else None,
+                confidence=Confidence.LIKELY if score.calls else Confidence.CERTAIN,  # a wrapper may pass its arguments on
             )
