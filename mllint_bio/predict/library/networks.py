@@ -822,7 +822,8 @@ def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
         else:
             off = bool(call.args) and isinstance(call.args[0], Const) and call.args[0].value is False
             mode = "eval" if name == "eval" or off else "train"
-        run.write(obj, "#mode", mode)
+        for part in _submodules(obj):
+            run.write(part, "#mode", mode)
         run.emit(Mode, call.node, subject=obj.subject, mode=mode)
         return obj
     if name in ("to", "cuda", "cpu", "float", "double", "half", "share_memory", "apply", "requires_grad_"):
@@ -858,6 +859,20 @@ def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     if obj.is_a("pretrained") and name == "from_pretrained":
         return obj
     return None
+
+
+def _submodules(obj: Obj) -> list[Obj]:
+    """The module and the modules that it holds as attributes or in containers: they change mode together."""
+    found: list[Obj] = []
+    stack = [obj]
+    while stack and len(found) < 200:
+        module_ = stack.pop()
+        if module_ in found:
+            continue
+        found.append(module_)
+        values = [value for key, value in module_.cells.items() if key.startswith(".") or key == "#children"]
+        stack.extend(o for value in values for o in objects_in(value) if o.is_a("module", "layer", "pretrained", "object"))
+    return found
 
 
 def _moved(run: Run, name: str, call: Call, module: Subject | None = None) -> None:
