@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TypeVar
 
 from mllint_bio.events import (
-    Data,
     Draw,
     Event,
     Fit,
@@ -18,7 +17,6 @@ from mllint_bio.events import (
     Report,
     Score,
     Seed,
-    Select,
     Site,
     Step,
     Subject,
@@ -153,12 +151,6 @@ class Trace:
                     seen.add(learned.fit)
                     yield fit, learned, score
 
-    def selections_on(self, score: Score) -> Iterator[Select]:
-        """Choices that read the rows of this score."""
-        for select in self.of(Select):
-            if score.id in select.scores or select.data.rows.overlap(score.data.rows):
-                yield select
-
     # -- randomness ----------------------------------------------------------------------------------------------
 
     @cached_property
@@ -228,13 +220,6 @@ class Trace:
         """Objects of these roles that were fitted, by themselves or as a part of another, in order of first fit."""
         fitted = (part for f in self.of(Fit) for part in f.subject.everything())
         return list(dict.fromkeys(part for part in fitted if not roles or part.is_a(*roles)))
-
-
-def same_rows(a: Data, b: Data) -> Answer:
-    """Whether two views are of exactly the same rows."""
-    if a.rows.known and a.rows == b.rows:
-        return YES
-    return UNKNOWN
 
 
 def first(events: Iterable[E]) -> E | None:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mllint_bio.catalog import import_names
 from mllint_bio.sources import Problem, SourceUnit
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ class Chunk:
     text: str
     start: int
     name: str = ""
-    is_class: bool = False
     refused: str = ""
     body: list[ir.Stmt] | None = None
 
@@ -55,11 +53,6 @@ class Skeleton:
     def definitions(self) -> dict[str, int]:
         """Function or class name -> number of the chunk that defines it last."""
         return {chunk.name: chunk.number for chunk in self.chunks if chunk.name}
-
-    @property
-    def uses_catalog(self) -> bool:
-        """Whether some catalogued library is imported here."""
-        return not import_names().isdisjoint(name.split(".", 1)[0] for name in self.imports)
 
     def reuse(self, older: Skeleton) -> None:
         """Take over what LibCST parsed for an older state of this unit, chunk by chunk, where the text is the same (editors)."""
@@ -164,7 +157,7 @@ def _index(skeleton: Skeleton, tree: ast.Module) -> None:
             pieces.append((first, last, definition, refused))
     for number, (first, last, named, refused) in enumerate(pieces):
         start, end = starts[first], starts[last + 1] if last + 1 < len(starts) else len(text)
-        chunk = Chunk(number, text[start:end], start, getattr(named, "name", ""), isinstance(named, ast.ClassDef))
+        chunk = Chunk(number, text[start:end], start, getattr(named, "name", ""))
         if refused:
             chunk.refused = "too deeply nested"
             skeleton.problems.append(

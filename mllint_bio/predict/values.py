@@ -10,7 +10,6 @@ Facts are monotone: a join only loses information, and what is not known never p
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -117,18 +116,15 @@ class Array(Value):
 UNKNOWN = Array()
 NONE = Const(None)
 
-_serial = itertools.count()
-
 
 class Heap(Value):
     """A value with identity and mutable cells. All writes go through the interpreter's journal, so that branches can be
     undone."""
 
-    __slots__ = ("_element", "cells", "serial")
+    __slots__ = ("_element", "cells")
 
     def __init__(self, **cells: Any) -> None:
         self.cells: dict[str, Any] = cells
-        self.serial = next(_serial)
         self._element: tuple[Any, Any, Value] | None = None
 
     def _joined(self, members: Iterable[Value]) -> Value:

@@ -182,9 +182,6 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
         shown=frozenset().union(*(a.shown for a in found)),
         ordered=found[0].ordered if all(a.ordered == found[0].ordered for a in found) else "",
         group=next((a.group for a in found if a.group), ""),
-        activation=next((a.activation for a in found if a.activation), "")
-        if len([a for a in found if a.activation]) == 1 and False
-        else "",
         noise=next((a.noise for a in found if a.noise), ""),
         name=next((a.name for a in found if a.has_rows), ""),
         chosen=frozenset().union(*(a.chosen for a in found)),
@@ -618,6 +615,8 @@ def compare(run: Run, node: ir.Compare, left: Value, op: str, right: Value) -> V
     if isinstance(left, Choice) and isinstance(right, Const) and all(isinstance(o, Const) for o in left.options):
         return UNKNOWN
     a, b = as_array(left), as_array(right)
+    if a is not None and b is None and a.has_rows and a.prediction is None and a.kind not in ("scalar", "item", "batch"):
+        return a.but(kind="mask", mask=((run.site(node), "cmp"), True), linear=None)  # compared with one of several values
     if a is None or b is None:
         return blend(run, [left, right])
     if a.prediction is not None or b.prediction is not None:

@@ -19,7 +19,6 @@ from mllint_bio.events import (
     LoopKind,
     Save,
     Seed,
-    Site,
     Subject,
     Weights,
 )
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
 
 Handler = Callable[["Run", Entry, "Call"], Value]
 
-ALL_STREAMS = frozenset({"python", "numpy", "torch", "torch-cuda", "tensorflow", "jax"})
 _SEED_HELPER = ("seed", "determin", "reproduc")
 
 
@@ -1101,8 +1099,3 @@ def dotted_name(node: ir.Expr) -> str:
     if isinstance(node, ir.Attribute):
         return f"{dotted_name(node.value)}.{node.name}"
     return ""
-
-
-def place(site: Site) -> Site:
-    """A site as an anchor for `Run.emit`."""
-    return site

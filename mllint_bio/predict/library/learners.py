@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
@@ -24,7 +24,6 @@ from mllint_bio.predict.values import (
     Obj,
     Seq,
     Value,
-    join,
     join_all,
     options,
     role_of_name,
@@ -1343,16 +1342,3 @@ HANDLERS: dict[str, Callable[[Any, Entry, Any], Value]] = {
     "tuner.sampler": sampler_call,
     "tuner.threshold": threshold_tuner,
 }
-
-
-def names_of(targets: Sequence[str]) -> tuple[str, ...]:
-    """Names as a tuple."""
-    return tuple(targets)
-
-
-def joined(values: Sequence[Value]) -> Value:
-    """Join of values."""
-    result: Value = UNKNOWN
-    for value in values:
-        result = join(result, value) if result is not UNKNOWN else value
-    return result
