@@ -1,0 +1,1 @@
+"""Probes: wrappers around what the catalog names, one module a library."""
