@@ -62,9 +62,12 @@ class Series:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot of the report. kind: curves (loss per step, one series a run), interval (points with low/high; labels name them; `mark`
-    is the reference value), bars (labels and y), matrix (rows of `matrix`, labels of classes in `labels`), histogram (series 0 is the
-    sample, `mark` is the real score)."""
+    """A plot of the report.
+
+    kind: curves (loss per step, one series a run), interval (points with low/high; labels name them; `mark` is the reference
+    value), bars (labels and y), matrix (rows of `matrix`, classes in `labels`), histogram (series 0 is the sample, `mark` is the
+    real score).
+    """
 
     kind: str
     title: str

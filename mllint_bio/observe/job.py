@@ -1,7 +1,8 @@
 """What is run and how (`Job`), and what came of it (`Outcome`): the two sides of one observed run.
 
 A job says everything that a run needs, so that it can be sent to another process or machine, and so that its content key names
-its outcome: a finished run is never run twice. The parent side is `mllint_bio.observe.launch`, the child `mllint_bio.observe.child`.
+its outcome: a finished run is never run twice. The parent side is `mllint_bio.observe.launch`, the child
+`mllint_bio.observe.child`.
 """
 
 from __future__ import annotations

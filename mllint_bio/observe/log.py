@@ -1,8 +1,9 @@
 """The log of an observed run: what the child process writes while the program runs, and the parent reads, even after a crash.
 
 The file is a sequence of pickled tuples `(kind, ...)`, flushed several times a second; reading stops at the first
-incomplete one. Only plain values are written (numbers, strings, bytes, tuples, lists, dicts), so that reading needs nothing but the
-standard library. Row numbers: every data set seen is a *source* with rows 0..n-1; a row set is a bit mask (an `int`) per source.
+incomplete one. Only plain values are written (numbers, strings, bytes, tuples, lists, dicts), so that reading needs nothing but
+the standard library. Row numbers: every data set seen is a *source* with rows 0..n-1; a row set is one
+bit mask (an `int`) per source.
 
 Records, in the order in which they happen:
 
@@ -11,11 +12,28 @@ Records, in the order in which they happen:
     ("rows", number, {source: mask bytes})   a row set (little-endian bytes of the mask)
     ("subject", number, {...})               an object: api, given, line, parts (subject numbers), modules, ...
     ("event", kind, {...})                   an event of `mllint_bio.events`, see `Record`
-    ("value", {...})                         a figure: metric values, losses, parameter hashes (see `Figure`)
+    ("value", {...})                         a figure, see below
     ("refused", {...})                       what the sandbox refused
     ("versions", {...})                      packages that the program imported
     ("end", {...})                           status, reason, place, exit code, seconds
-"""
+
+Figures, by their key "what":
+
+    score        event (number of the Score), value                  every figure of merit that was computed
+    loss         step (optimizer steps so far), value, line          at every backward
+    parameters   step, hash                                          after every step, with `Controls.fingerprints`
+    draws        stream, count                                       random numbers drawn per global generator, at the end
+    operation    name, line, message                                 an operation without a deterministic kernel
+    mode         subject, training, line                             `module.training` at a forward whose output is scored
+    gradient     step, norm, line                                    gradients present before a backward (nothing cleared them)
+    range        line, low, high, row_sums                           values that reach a loss
+    weights      event, hash                                         weights kept, saved or loaded
+    mark         line, count                                         a marked statement was executed
+    device       name, cuda                                          hardware that the program used
+
+With `Controls.capture`, the folder `Outcome.arrays` holds `index.json`, a list of objects with `event` (number), `kind` (Fit,
+Predict or Score) and the file names of the arrays `X`, `y`, `truth`, `prediction` and `rows` (absent if there is no such array),
+and those `.npy` files; `rows` holds one token per row, `source << 40 | row`, -1 if unknown."""
 
 from __future__ import annotations
 
