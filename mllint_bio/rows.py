@@ -1,7 +1,7 @@
 """Which rows: symbolic and exact row sets, and the three questions that rules ask of them.
 
 A row set says which samples of which data set a value holds. The static interpreter knows them as *symbols*
-(`part 1 of the split at train.py:12 of the table read at train.py:3`), a real run knows them as *tokens* (content hashes).
+(`part 1 of the split at train.py:12 of the table read at train.py:3`), a real run knows each by its *number* in a data set.
 Both answer the same three questions, `overlap`, `disjoint` and `subset`, with yes, no or unknown, and unknown never proves
 anything: `Answer` is true in a condition only when it is a proven yes. Symbolic sets are taken to hold at least one row.
 
@@ -17,7 +17,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property, lru_cache
@@ -143,7 +143,7 @@ Step = Source | Part | Slice | Selection | Subset | Derived
 
 
 class Rows:
-    """A set of rows. Use `source`, `union`, `tokens` and the methods; never build a step path by hand."""
+    """A set of rows. Use `source`, `union`, `exact` and the methods; never build a step path by hand."""
 
     __slots__ = ()
 
@@ -218,6 +218,14 @@ class Rows:
         Not a proof that `overlap` could use: draws in two branches of an `if` never meet in one run.
         """
         return False
+
+    def same_table(self, other: Rows) -> bool:
+        """Whether both were taken from one load event."""
+        return self.steps()[:1] == other.steps()[:1] != ()
+
+    def shared(self, other: Rows) -> int | None:
+        """Number of rows in both, as a run counted them; None where rows are symbols."""
+        return None
 
     @property
     def known(self) -> bool:
@@ -427,30 +435,68 @@ def _unanimous(answers: Iterable[Answer]) -> Answer:
 
 
 @dataclass(frozen=True)
-class _Tokens(Rows):
-    """Rows that a real run identified, by content hash."""
+class _Exact(Rows):
+    """Rows that a real run identified: one bit mask per data set.
 
-    members: frozenset[Hashable]
+    made_from: for data sets whose rows were synthesised, the rows that they were made from. loose: data sets of which the run
+    saw only a computed form, so that they may hold the same samples as another data set.
+    """
+
+    masks: tuple[tuple[int, int], ...]
+    name: str = field(default="", compare=False)
+    made_from: tuple[tuple[int, Rows], ...] = field(default=(), compare=False)
+    loose: frozenset[int] = field(default=frozenset(), compare=False)
 
     def _step(self, step: Step) -> Rows:
         return UNKNOWN_ROWS
 
+    def shared(self, other: Rows) -> int | None:
+        if not isinstance(other, _Exact):
+            return None
+        theirs = dict(other.masks)
+        return sum((mask & theirs.get(source, 0)).bit_count() for source, mask in self.masks)
+
     def overlap(self, other: Rows) -> Answer:
-        if not isinstance(other, _Tokens):
+        count = self.shared(other)
+        if count is None or not isinstance(other, _Exact):
             return UNKNOWN
-        return NO if self.members.isdisjoint(other.members) else YES
+        if count:
+            return YES
+        mine, theirs = {source for source, _ in self.masks}, {source for source, _ in other.masks}
+        return UNKNOWN if mine != theirs and (mine | theirs) & (self.loose | other.loose) else NO
 
     def subset(self, other: Rows) -> Answer:
-        if not isinstance(other, _Tokens):
+        count = self.shared(other)
+        if count is None or not isinstance(other, _Exact):
             return UNKNOWN
-        return YES if self.members <= other.members else NO
+        if count == self.size:
+            return YES
+        return UNKNOWN if self.overlap(other) is UNKNOWN else NO
+
+    def shares_origin(self, other: Rows, hows: Iterable[str] = ("copy", "synthetic", "augment", "bootstrap", "window")) -> Answer:
+        if not isinstance(other, _Exact):
+            return UNKNOWN
+        return self._originals().overlap(other._originals())
+
+    def _originals(self) -> Rows:
+        """These rows without the synthetic ones, and the rows that those were made from."""
+        made = dict(self.made_from)
+        own = _Exact(tuple((s, m) for s, m in self.masks if s not in made), self.name, (), self.loose)
+        return union([own, *(made[source] for source, _ in self.masks if source in made)])
+
+    def same_table(self, other: Rows) -> bool:
+        return isinstance(other, _Exact) and not {s for s, _ in self.masks}.isdisjoint(s for s, _ in other.masks)
 
     @property
     def size(self) -> int | None:
-        return len(self.members)
+        return sum(mask.bit_count() for _, mask in self.masks)
+
+    @property
+    def label(self) -> str:
+        return self.name
 
     def __repr__(self) -> str:
-        return f"{len(self.members)} rows"
+        return f"{self.size} rows of {self.name}" if self.name else f"{self.size} rows"
 
 
 def source(key: Hashable, label: str = "", size: int | None = None) -> Rows:
@@ -459,9 +505,20 @@ def source(key: Hashable, label: str = "", size: int | None = None) -> Rows:
     return _Path(None, step, hash(step))
 
 
-def tokens(members: Iterable[Hashable]) -> Rows:
-    """Rows known exactly, each by a token (a content hash) of an observed run."""
-    return _Tokens(frozenset(members))
+def exact(
+    masks: Mapping[int, int], label: str = "", made_from: Mapping[int, Rows] | None = None, loose: Iterable[int] = ()
+) -> Rows:
+    """Rows known exactly from an observed run: a bit mask per data set; unknown when there is none.
+
+    label: what the program calls the data; made_from: data sets of synthetic rows, and what they were made from; loose: data
+    sets of which the run saw only a computed form.
+    """
+    kept = tuple(sorted((source, mask) for source, mask in masks.items() if mask))
+    if not kept:
+        return UNKNOWN_ROWS
+    named = {source for source, _ in kept}
+    made = tuple((source, rows) for source, rows in (made_from or {}).items() if source in named)
+    return _Exact(kept, label, made, frozenset(loose) & frozenset(named))
 
 
 def union(parts: Iterable[Rows]) -> Rows:
@@ -471,10 +528,11 @@ def union(parts: Iterable[Rows]) -> Rows:
         if not rows.known:
             return UNKNOWN_ROWS
         flat |= rows.parts if isinstance(rows, _Union) else {rows}
+    observed = [rows for rows in flat if isinstance(rows, _Exact)]
+    if observed and len(observed) == len(flat):
+        return _joined(observed)
     if len(flat) > 12:
         return UNKNOWN_ROWS
-    if flat and all(isinstance(rows, _Tokens) for rows in flat):
-        return _Tokens(frozenset().union(*(rows.members for rows in flat if isinstance(rows, _Tokens))))
     changed = True
     while changed:
         changed = False
@@ -488,6 +546,16 @@ def union(parts: Iterable[Rows]) -> Rows:
     if not flat:
         return UNKNOWN_ROWS
     return flat.pop() if len(flat) == 1 else _Union(frozenset(flat))
+
+
+def _joined(parts: Sequence[_Exact]) -> Rows:
+    masks: dict[int, int] = {}
+    for rows in parts:
+        for number, mask in rows.masks:
+            masks[number] = masks.get(number, 0) | mask
+    made = {number: rows for part in parts for number, rows in part.made_from}
+    label = " + ".join(dict.fromkeys(part.name for part in parts if part.name))
+    return exact(masks, label, made, frozenset().union(*(part.loose for part in parts)))
 
 
 def common(parts: Iterable[Rows]) -> Rows:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mllint_bio.rows import NO, UNKNOWN, UNKNOWN_ROWS, YES, Answer, Bound, Equals, Rows, common, either, source, tokens, union
+from mllint_bio.rows import NO, UNKNOWN, UNKNOWN_ROWS, YES, Answer, Bound, Equals, Rows, common, either, exact, source, union
 
 TABLE = source("read_csv", "patients.csv")
 TRAIN, TEST = (TABLE.part("split", k, 2, random=True) for k in (0, 1))
@@ -137,17 +137,40 @@ def test_the_common_table_of_two_groups() -> None:
     assert not common([]).known
 
 
-@given(st.frozensets(st.integers(0, 5)), st.frozensets(st.integers(0, 5)))
-def test_tokens_answer_as_sets_do(mine: frozenset[int], theirs: frozenset[int]) -> None:
-    """Rows that a real run identified are compared exactly."""
-    a, b = tokens(mine), tokens(theirs)
+def numbered(rows: frozenset[int]) -> Rows:
+    return exact({7: sum(1 << row for row in rows)}, "table")
+
+
+@given(st.frozensets(st.integers(0, 5), min_size=1), st.frozensets(st.integers(0, 5), min_size=1))
+def test_observed_rows_answer_as_sets_do(mine: frozenset[int], theirs: frozenset[int]) -> None:
+    """Rows that a real run identified are compared exactly, and counted."""
+    a, b = numbered(mine), numbered(theirs)
     assert (a.overlap(b) is YES, a.disjoint(b) is YES, a.subset(b) is YES) == (
         bool(mine & theirs),
         not mine & theirs,
         mine <= theirs,
     )
     assert UNKNOWN not in (a.overlap(b), a.subset(b))
-    assert union([a, b]) == tokens(mine | theirs)
+    assert union([a, b]) == numbered(mine | theirs)
+    assert (a.shared(b), a.size) == (len(mine & theirs), len(mine))
+
+
+def test_a_computed_table_may_hold_the_rows_of_another() -> None:
+    """A table that the run saw only after a computation is not proven disjoint from others, but its own parts are."""
+    table, train, test = exact({1: 0b1111}), exact({2: 0b0011}, loose=[2]), exact({2: 0b1100}, loose=[2])
+    assert train.overlap(table) is UNKNOWN
+    assert train.overlap(test) is NO
+    assert not exact({}).known
+
+
+def test_synthetic_rows_descend_from_the_rows_they_were_made_from() -> None:
+    """Neighbours that were synthesised from all rows share their origin with every part of them."""
+    everything = exact({1: 0b1111})
+    synthetic = exact({2: 0b11}, made_from={2: everything})
+    test = exact({1: 0b1000})
+    assert not synthetic.overlap(test)
+    assert synthetic.shares_origin(test) is YES
+    assert union([exact({1: 0b0011}), synthetic]).shares_origin(test) is YES
 
 
 # -- symbols against the rows that they stand for --------------------------------------------------------------------
@@ -241,8 +264,8 @@ def row_sets(draw: st.DrawFn) -> list[tuple[Rows, Exact]]:
 
 def pairs(known: list[tuple[Rows, Exact]]) -> Iterator[tuple[Rows, Rows, list[tuple[frozenset[Row], frozenset[Row]]]]]:
     """All pairs of row sets, with their rows in every arm."""
-    for (mine, exact), (theirs, exact_theirs) in product(known, repeat=2):
-        yield mine, theirs, [(exact(arms), exact_theirs(arms)) for arms in ARMS]
+    for (mine, rows_of_mine), (theirs, rows_of_theirs) in product(known, repeat=2):
+        yield mine, theirs, [(rows_of_mine(arms), rows_of_theirs(arms)) for arms in ARMS]
 
 
 @settings(max_examples=200, deadline=None)

@@ -86,7 +86,8 @@ class TrainTestOverlap(Rule):
         if not rows.overlap(fitted):
             return None, Confidence.LIKELY
         inside, around = rows.subset(fitted), fitted.subset(rows)
-        in_pieces = not rows.steps() or not fitted.steps()  # batches, arms of a branch: a part of them may be the whole
+        # Batches, arms of a branch: a part of them may be the whole. A run counts rows, so that nothing is open there.
+        in_pieces = rows.shared(fitted) is None and (not rows.steps() or not fitted.steps())
         if not inside and not around and not (in_pieces and score.data.named_role not in HELD_OUT):
             return made or score, Confidence.CERTAIN
         role = role_of(score.data)

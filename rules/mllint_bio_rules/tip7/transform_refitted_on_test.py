@@ -86,7 +86,7 @@ class TransformRefittedOnTest(Rule):
     def _apart(trace: Trace, one: Fit, other: Fit) -> bool:
         held_out = other.data.named_role in ("test", "validation")
         named = held_out and one.data.named_role == "train"
-        one_table = one.data.rows.steps()[:1] == other.data.rows.steps()[:1]  # else they may be two kinds of features
+        one_table = one.data.rows.same_table(other.data.rows)  # else they may be two kinds of features
         return not trace.exclusive(one, other) and (
             (bool(one.data.rows.disjoint(other.data.rows)) and (one_table or held_out))
             or (named and one.data.rows != other.data.rows)
