@@ -49,7 +49,7 @@ class Task:
 @dataclass(frozen=True)
 class Metric:
     """A figure of merit. label: for people; wants: labels, scores or numbers; kinds: tasks that it is defined for; up: higher is
-    better; every_class: undefined where a class is absent; unit: lies between 0 and 1 (or -1 and 1), so that margins have a scale."""
+    better; every_class: undefined where a class is absent; unit: lies between 0 and 1 (or -1 and 1), margins have a scale."""
 
     name: str
     label: str
@@ -87,6 +87,8 @@ def understand(truth: Array, prediction: Array, family: str = "unknown", known: 
         return "no rows were scored"
     if truth.ndim > 2 or prediction.ndim > 2:
         return f"predictions of shape {prediction.shape} (a map or a sequence per row) have no single class"
+    if _missing(truth) or _missing(prediction):
+        return f"{'the truth' if _missing(truth) else 'the prediction'} holds values that are no numbers (nan, inf)"
     regression = family == "regression" or (family not in ("label", "score", "segmentation") and not is_classes(truth, known))
     if regression:
         if truth.shape != prediction.shape or not (_numeric(truth) and _numeric(prediction)):
@@ -158,13 +160,11 @@ def _decode(
         if not _numeric(prediction) or prediction.shape[1] != len(names):
             return nothing
         values = prediction.astype(float)
-        return (
-            values.argmax(axis=1),
-            values[:, 1]
-            if len(names) == 2 and _probabilities(values)
-            else (values[:, 1] - values[:, 0] if len(names) == 2 else values),
-            _probabilities(values),
-        )
+        share = _probabilities(values)
+        scores = values
+        if len(names) == 2:
+            scores = values[:, 1] if share else values[:, 1] - values[:, 0]
+        return values.argmax(axis=1), scores, share
     if truth.ndim == 1:
         classes = classes_of(truth, known)
         comparable = _comparable(prediction, classes)
@@ -185,6 +185,10 @@ def _comparable(values: Array, classes: Array) -> Array:
 
 def _numeric(values: Array) -> bool:
     return values.dtype.kind in "biuf"
+
+
+def _missing(values: Array) -> bool:
+    return values.dtype.kind == "f" and not bool(np.all(np.isfinite(values)))
 
 
 def _probabilities(values: Array) -> bool:

@@ -7,9 +7,10 @@ import math
 import pytest
 
 pytest.importorskip("numpy", reason="numpy is not installed")
-reference = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
+pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 import numpy as np
+from sklearn import metrics as reference
 
 from mllint_bio.experiments.metrics import METRICS, Task, reported, understand
 
@@ -109,6 +110,7 @@ def test_several_labels_per_row() -> None:
     ("truth", "prediction", "family", "why"),
     [
         ([1, 1, 1], [1, 1, 0.5], "label", "all scored and training rows are of the class 1"),
+        ([0.0, 1.0], [math.nan, 1.0], "score", "the prediction holds values that are no numbers"),
         ([], [], "label", "no rows were scored"),
         ([0, 1], [0, 1, 1], "label", "3 predictions for 2 rows"),
         ([0, 1, 2], [[0.5, 0.5], [0.1, 0.9], [1, 0]], "label", "predictions of shape (3, 2) do not match the 3 classes"),
