@@ -1,0 +1,82 @@
+"""From frames to lines of the user's project: the one place that knows what the copy, the original and notebook cells are called.
+
+The child calls `set_project` once; `locate` then serves everything that says where something happened.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+
+from mllint_bio.observe.log import Line
+
+_prefixes: list[str] = []  # the scratch copy first, then the user's own folder (editable installations import from there)
+_files: dict[str, str | None] = {}  # file name of a code object -> path relative to the root
+_cells: dict[str, tuple[str, int]] = {}  # file name of a compiled cell -> notebook, line of the unit in front of its first line
+
+
+def set_project(scratch: str, root: str) -> None:
+    """Name the two folders that hold the project: its copy and the user's own."""
+    _prefixes[:] = [os.path.join(os.path.realpath(scratch), ""), os.path.join(os.path.realpath(root), "")]
+    _files.clear()
+
+
+def add_cell(filename: str, notebook: str, before: int) -> None:
+    """Line n of the code compiled as `filename` is line `before + n` of the notebook's unit."""
+    _cells[filename] = (notebook, before)
+
+
+def relative(filename: str) -> str | None:
+    """The file's path relative to the project's root, with forward slashes; None if it is no file of the project."""
+    try:
+        return _files[filename]
+    except KeyError:
+        found = _files[filename] = _relative(filename)
+        return found
+
+
+def locate(filename: str, lineno: int) -> Line | None:
+    """The place in the user's project of a line of running code; None for libraries, the standard library and mllint-bio."""
+    cell = _cells.get(filename)
+    if cell is not None:
+        return cell[0], cell[1] + lineno
+    path = relative(filename)
+    return None if path is None else (path, lineno)
+
+
+def innermost(frame: FrameType | None) -> Line | None:
+    """The place of the innermost frame that is the user's, from `frame` outwards."""
+    while frame is not None:
+        place = locate(frame.f_code.co_filename, frame.f_lineno)
+        if place is not None:
+            return place
+        frame = frame.f_back
+    return None
+
+
+def raised_at(trace: TracebackType | None) -> Line | None:
+    """The place of the innermost frame of a traceback that is the user's."""
+    found = None
+    for frame, lineno in traceback.walk_tb(trace):
+        found = locate(frame.f_code.co_filename, lineno) or found
+    return found
+
+
+def prefixes() -> Iterator[str]:
+    """Folders whose files belong to the project, each with a separator at its end."""
+    yield from _prefixes
+
+
+def _relative(filename: str) -> str | None:
+    if filename.startswith("<"):
+        return None
+    absolute = os.path.abspath(filename) if os.path.isabs(filename) or os.path.exists(filename) else filename
+    for prefix in _prefixes:
+        if absolute.startswith(prefix):
+            inside = absolute[len(prefix) :]
+            if "site-packages" in inside.split(os.sep):
+                return None
+            return inside.replace(os.sep, "/")
+    return None
