@@ -10,10 +10,11 @@ from mllint_bio.diagnostics import Diagnostic, Place, Report
 
 def json(report: Report) -> str:
     """The array; rows and columns are 1-based and, for notebooks, counted inside the cell. The end column is exclusive."""
-    return encoder.dumps([_finding(d) for d in report.diagnostics], indent=2) + "\n"
+    return encoder.dumps([finding(d) for d in report.diagnostics], indent=2) + "\n"
 
 
-def _finding(diagnostic: Diagnostic) -> dict[str, Any]:
+def finding(diagnostic: Diagnostic) -> dict[str, Any]:
+    """One finding as plain values."""
     place = diagnostic.place
     return {
         "code": diagnostic.code,

@@ -17,12 +17,16 @@ only then.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from mllint_bio.diagnostics import Diagnostic, Place, Report
 from mllint_bio.findings import Severity
 from mllint_bio.render.plain import excerpt, one_line
+
+if TYPE_CHECKING:
+    from mllint_bio.sources import SourceUnit
 
 Piece = tuple[str, str]
 Line = list[Piece]
@@ -34,7 +38,7 @@ MAX_LINES = 5  # lines of one span that are shown; the rest is an ellipsis
 def text(report: Report, *, colour: bool = False) -> str:
     """All findings with excerpts and the closing count; with ANSI colours and links if `colour`."""
     lines = [line for diagnostic in report.diagnostics for line in _finding(diagnostic, report)]
-    return _paint(lines) if colour else "".join("".join(piece for piece, _ in line) + "\n" for line in lines)
+    return painted(lines) if colour else "".join("".join(piece for piece, _ in line) + "\n" for line in lines)
 
 
 def summary(report: Report) -> str:
@@ -73,35 +77,54 @@ def _finding(diagnostic: Diagnostic, report: Report) -> Iterator[Line]:
         (f" [{diagnostic.severity.label}]", style),
         (f" {one_line(diagnostic.message)}", ""),
     ]
+    yield from excerpts(diagnostic, report.units, style)
+    if diagnostic.remedy:
+        yield remark(diagnostic, "help", diagnostic.remedy)
+    yield page(diagnostic)
+    yield []
+
+
+def excerpts(diagnostic: Diagnostic, units: Mapping[str, SourceUnit], style: str) -> Iterator[Line]:
+    """The source lines of a finding and of its evidence, underlined."""
     own = "; ".join(label for label, place in diagnostic.evidence if place == diagnostic.place)
     others = [(place, "-", "blue", label) for label, place in diagnostic.evidence if place != diagnostic.place]
     marks = [(diagnostic.place, "^", style, own), *others]
-    gutter = max(len(str(place.end_row)) for place, *_ in marks)
+    gutter = _gutter(diagnostic)
     yield _bar(gutter)
     for number, (_, group) in enumerate(groupby(marks, key=lambda mark: (mark[0].path, mark[0].cell))):
         places = list(group)
         if number:
             yield [(" " * gutter + " ::: ", "blue"), (one_line(str(places[0][0])), "")]
         for place, mark, colour, label in places:
-            yield from _excerpt(report, place, mark, colour, one_line(label), gutter)
+            yield from _excerpt(units, place, mark, colour, one_line(label), gutter)
     yield _bar(gutter)
-    if diagnostic.remedy:
-        yield [(" " * gutter + " = ", "blue"), ("help", "bold"), (f": {one_line(diagnostic.remedy)}", "")]
+
+
+def remark(diagnostic: Diagnostic, word: str, said: str, style: str = "bold") -> Line:
+    """A line below the excerpts of a finding: `= word: said`."""
+    return [(" " * _gutter(diagnostic) + " = ", "blue"), (word, style), (f": {one_line(said)}", "")]
+
+
+def page(diagnostic: Diagnostic) -> Line:
+    """The last line of a finding: its rule and where that is explained."""
     sure = "" if diagnostic.confidence.label == "certain" else f" ({diagnostic.confidence.label})"
-    yield [
-        (" " * gutter + " = ", "blue"),
+    return [
+        (" " * _gutter(diagnostic) + " = ", "blue"),
         (f"{diagnostic.code} {diagnostic.name}{sure}" + (f": {diagnostic.url}" if diagnostic.url else ""), "dim"),
     ]
-    yield []
+
+
+def _gutter(diagnostic: Diagnostic) -> int:
+    return max(len(str(place.end_row)) for place in (diagnostic.place, *(place for _, place in diagnostic.evidence)))
 
 
 def _bar(gutter: int) -> Line:
     return [(" " * gutter + " |", "blue")]
 
 
-def _excerpt(report: Report, place: Place, mark: str, style: str, label: str, gutter: int) -> Iterator[Line]:
+def _excerpt(units: Mapping[str, SourceUnit], place: Place, mark: str, style: str, label: str, gutter: int) -> Iterator[Line]:
     """The lines of a place with the span underlined; a long span is cut after a few lines."""
-    unit = report.units[place.path]
+    unit = units[place.path]
     rows = range(place.row, max(place.row, place.end_row) + 1)
     cut = len(rows) > MAX_LINES
     for row in rows[: MAX_LINES - 1] if cut else rows:
@@ -122,7 +145,7 @@ def _excerpt(report: Report, place: Place, mark: str, style: str, label: str, gu
         yield [(" " * gutter + " | ", "blue"), ("..." + (f" {label}" if label else ""), style)]
 
 
-def _paint(lines: list[Line]) -> str:
+def painted(lines: list[Line]) -> str:
     """The same lines with ANSI escapes, through rich."""
     from rich.console import Console
     from rich.text import Text
