@@ -1,0 +1,345 @@
+"""The recorder: what probes call to write events, and what the instrumented program calls back.
+
+Probes stand at the edge between the user's code and a library. `Recorder.outermost` keeps what a library calls inside itself out
+of the log, `site` finds the user's line, `event` numbers and merges events: the repeats of a batch loop become one event whose
+rows are the union of the batches, until something else happens.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mllint_bio.observe.identity import UNIDENTIFIED, Identity, Tag, Tokens, is_data, length
+from mllint_bio.observe.job import Job
+from mllint_bio.observe.log import Line, Record, Seen, Writer
+
+NOWHERE: Line = ("", 0)
+
+# Events that a batch loop repeats; the others end a run of repeats.
+REPEATED = frozenset({"ZeroGrad", "Backward", "Step", "Loss", "Predict", "Fit:step", "Transform", "Draw", "Score:batch"})
+
+MAX_RECORDS = 200_000
+
+
+@dataclass(slots=True)
+class _Open:
+    """An event that may still grow: the record and the rows of each of its data fields."""
+
+    record: Record
+    tokens: dict[str, list[Tokens]] = field(default_factory=dict)
+    dirty: bool = False
+
+
+class Recorder:
+    """Writes what happens in one run.
+
+    steps: optimizer steps so far; batch: rows of the batch that a loader handed out last; locate: maps a frame's file and line to
+    a `Line`, or to None for code that is not the user's.
+    """
+
+    def __init__(self, writer: Writer, locate: Callable[[str, int], Line | None], job: Job, arrays: Path | None = None) -> None:
+        self.writer = writer
+        self.identity = Identity(writer)
+        self.job = job
+        self.arrays = arrays
+        self.steps = 0
+        self.records = 0
+        self._locate = locate
+        self._local = threading.local()
+        self._lock = threading.RLock()
+        self._subjects: dict[int, tuple[Any, int]] = {}
+        self._subject_count = 0
+        self._cycle: dict[Any, _Open] = {}
+        self._drawn: dict[Any, _Open] = {}
+        self._marks: dict[int, int] = {}
+        self._saved: list[dict[str, Any]] = []
+        self._saved_bytes = 0
+        self.batch: Tag | None = None
+        self.learned: dict[int, frozenset[int]] = {}  # subject number -> Fit events that its state rests on
+        self.fits: list[int] = []  # numbers of Fit events, in order
+
+    # -- where we are ----------------------------------------------------------------------------------------------
+
+    def site(self) -> tuple[Line, tuple[Line, ...]]:
+        """The innermost line of the user's code on the stack, and the call sites around it from the entry point inwards."""
+        found: list[Line] = []
+        frame = sys._getframe(1)
+        while frame is not None:
+            line = self._locate(frame.f_code.co_filename, frame.f_lineno)
+            if line is not None:
+                found.append(line)
+            frame = frame.f_back  # type: ignore[assignment]
+        return (found[0], tuple(reversed(found[1:]))) if found else (NOWHERE, ())
+
+    @contextmanager
+    def inside(self, what: str = "") -> Iterator[bool]:
+        """Enter a probed call; true if no other probed call is around it. `what` is kept for `around`."""
+        stack: list[str] = getattr(self._local, "stack", None) or []
+        self._local.stack = stack
+        stack.append(what)
+        try:
+            yield len(stack) == 1
+        finally:
+            stack.pop()
+
+    @property
+    def depth(self) -> int:
+        """Number of probed calls that this thread is in."""
+        return len(getattr(self._local, "stack", None) or ())
+
+    def around(self) -> list[str]:
+        """What was said by the probed calls that this thread is in, outermost first."""
+        return list(getattr(self._local, "stack", None) or ())
+
+    # -- objects ---------------------------------------------------------------------------------------------------
+
+    def subject(self, value: Any, api: str = "", **facts: Any) -> int:
+        """Number of an object; facts (api, role, given, parts, line, ...) are written when they come, and may come later."""
+        with self._lock:
+            known = self._subjects.get(id(value))
+            if known is None or known[0]() is not value:
+                self._subject_count += 1
+                try:
+                    reference: Any = weakref.ref(value)
+                except TypeError:
+                    reference = lambda value=value: value  # noqa: E731 - kept alive, so that its number stays its own
+                known = self._subjects[id(value)] = (reference, self._subject_count)
+                facts = {"api": api or api_of(value), **facts}
+            if facts:
+                self.writer.write("subject", known[1], facts)
+            return known[1]
+
+    def known_subject(self, value: Any) -> int:
+        """Number of an object that was seen before, -1 otherwise."""
+        known = self._subjects.get(id(value))
+        return known[1] if known is not None and known[0]() is value else -1
+
+    # -- data ------------------------------------------------------------------------------------------------------
+
+    def rows(self, value: Any, label: str = "data", *, beside: Any = None) -> Tokens | None:
+        """Tokens of a value's rows; what was not seen before becomes a source of its own.
+
+        beside: a value that was handed in with it, so that it holds the same rows (labels beside features).
+        """
+        if value is None or length(value) == 0:
+            return None
+        if beside is not None:
+            self.align(value, beside)
+        tokens = self.identity.tokens_of(value)
+        if (
+            tokens is None
+            and self.batch is not None
+            and self.batch.tokens is not None
+            and length(value) == len(self.batch.tokens)
+        ):
+            self.identity.tag(value, self.batch)
+            return self.batch.tokens
+        if tokens is None or (tokens == UNIDENTIFIED).any():
+            tokens = self.identity.adopt(value, label, self.site()[0])
+        return tokens
+
+    def align(self, *values: Any) -> None:
+        """These values were handed in side by side."""
+        self.identity.align([value for value in values if value is not None])
+
+    def tag(self, value: Any) -> Tag:
+        """What is known of a value besides its rows."""
+        return self.identity.tag_of(value) or Tag(None)
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def event(self, kind: str, api: str, data: dict[str, Any] | None = None, /, *, merge: Any = None, **fields: Any) -> int:
+        """Write an event and return its number.
+
+        data: values by field name (`data`, `target`, `truth`, `parts` as a list, ...), whose rows are identified here; fields:
+        the other fields, plain values and subject numbers; merge: repeats with the same line, kind, api and `merge` become one
+        event while nothing else happens (None: never merged).
+        """
+        line, calls = self.site()
+        seen = {name: self._see(value, f"{api}") for name, value in (data or {}).items()}
+        with self._lock:
+            key = None if merge is None else (kind, line, calls, api, merge)
+            if key is not None and kind.split(":")[0] == "Draw" and key in self._drawn:
+                self._drawn[key].record.count += 1
+                return self._drawn[key].record.number
+            if key is not None and key in self._cycle:
+                return self._again(self._cycle[key], seen)
+            if key is None:
+                self.barrier()
+            if self.records >= MAX_RECORDS:
+                return self.records - 1
+            kind = kind.split(":")[0]
+            plain = {name: self._plain(tokens, tag) for name, (tokens, tag) in seen.items()}
+            record = Record(self.records, kind, line, calls, api, {**plain, **fields})
+            self.records += 1
+            self.writer.write("event", record)
+            if key is not None:
+                growing = _Open(record, {name: [tokens] for name, (tokens, _) in seen.items() if isinstance(tokens, np.ndarray)})
+                (self._drawn if kind == "Draw" else self._cycle)[key] = growing
+            return record.number
+
+    def _see(self, value: Any, label: str) -> tuple[Any, Any]:
+        if isinstance(value, list | tuple) and value and all(is_data(part) for part in value):
+            return [self.rows(part, label) for part in value], [self.tag(part) for part in value]
+        return self.rows(value, label), self.tag(value)
+
+    def _plain(self, tokens: Any, tag: Any) -> Any:
+        if isinstance(tokens, list):
+            return [self._plain(one, own) for one, own in zip(tokens, tag, strict=True)]
+        return Seen(
+            self.identity.rowset(tokens),
+            -1 if tokens is None else len(tokens),
+            tuple(sorted(tag.learned)),
+            tag.predicted,
+            tag.loader,
+            tag.visit,
+            order_of(tokens),
+        )
+
+    def _again(self, growing: _Open, seen: dict[str, tuple[Any, Any]]) -> int:
+        growing.record.count += 1
+        growing.dirty = True
+        for name, (tokens, _) in seen.items():
+            if isinstance(tokens, np.ndarray):
+                parts = growing.tokens.setdefault(name, [])
+                parts.append(tokens)
+                if len(parts) > 64:  # one pass over a large data set: keep what is distinct
+                    growing.tokens[name] = [np.unique(np.concatenate(parts))]
+        return growing.record.number
+
+    def barrier(self) -> None:
+        """Something that no batch loop repeats: events before it grow no more."""
+        for growing in self._cycle.values():
+            self._write_again(growing)
+        self._cycle.clear()
+
+    def _write_again(self, growing: _Open) -> None:
+        if not growing.dirty:
+            return
+        for name, parts in growing.tokens.items():
+            tokens = np.unique(np.concatenate(parts))
+            seen = growing.record.fields.get(name)
+            if isinstance(seen, Seen):
+                seen.rows, seen.count = self.identity.rowset(tokens), len(tokens[tokens != UNIDENTIFIED])
+        self.writer.write("event", growing.record)
+        growing.dirty = False
+
+    def figure(self, what: str, **values: Any) -> None:
+        """Write a figure (see `mllint_bio.observe.log`)."""
+        self.writer.write("value", {"what": what, **values})
+
+    def finish(self) -> None:
+        """Write what is still open; called when the program has ended, in whatever way."""
+        with self._lock:
+            self.barrier()
+            for growing in self._drawn.values():
+                self.writer.write("event", growing.record)
+                self.figure("draws", stream=growing.record.fields.get("stream", ""), count=growing.record.count)
+            for number, count in self._marks.items():
+                path, line = self.job.guide.marks[number]
+                self.figure("mark", line=(path, line), count=count)
+            self._save_index()
+            self.writer.flush()
+
+    # -- callbacks of the instrumented program ----------------------------------------------------------------------
+
+    def mark(self, number: int) -> None:
+        """A marked statement is executed; the first times are placed among the events."""
+        count = self._marks[number] = self._marks.get(number, 0) + 1
+        if count <= 50:
+            path, line = self.job.guide.marks[number]
+            with self._lock:
+                key = ("Mark", number)
+                if key in self._cycle:
+                    self._again(self._cycle[key], {})
+                    return
+                record = Record(self.records, "Mark", (path, line), self.site()[1], "", {"mark": number})
+                self.records += 1
+                self.writer.write("event", record)
+                self._cycle[key] = _Open(record)
+
+    def made(self, value: Any, operands: Sequence[Any]) -> Any:
+        """The value of an assignment or a return, and what it was computed from; returns the value."""
+        if is_data(value) and self.depth == 0:
+            try:
+                self.identity.made(value, operands)
+            except Exception:  # the user's program must not fail for our sake; rows of this value stay unknown
+                return value
+        return value
+
+    # -- arrays for experiments --------------------------------------------------------------------------------------
+
+    def capture(self, event: int, kind: str, **values: Any) -> None:
+        """Keep arrays of an event (X, y, truth, prediction) for experiments; up to 256 MiB in all, the first 400 events."""
+        if self.arrays is None or not self.job.controls.capture or len(self._saved) >= 400:
+            return
+        entry: dict[str, Any] = {"event": event, "kind": kind}
+        for name, value in values.items():
+            array = plain_array(value)
+            if array is None or array.nbytes + self._saved_bytes > 256 * 2**20:
+                continue
+            self._keep(entry, name, array)
+            if name in ("X", "truth") and "rows" not in entry:
+                tokens = self.identity.tokens_of(value)
+                if tokens is not None and len(tokens) == len(array):
+                    self._keep(entry, "rows", tokens)
+        self._saved.append(entry)
+        if len(self._saved) % 20 == 1:
+            self._save_index()
+
+    def _keep(self, entry: dict[str, Any], name: str, array: Any) -> None:
+        assert self.arrays is not None
+        file = f"{len(self._saved)}_{name}.npy"
+        np.save(self.arrays / file, array, allow_pickle=False)
+        self._saved_bytes += array.nbytes
+        entry[name] = file
+
+    def _save_index(self) -> None:
+        if self.arrays is not None and self._saved:
+            import json
+
+            (self.arrays / "index.json").write_text(json.dumps(self._saved), encoding="utf-8")
+
+
+def api_of(value: Any) -> str:
+    """Dotted name of an object's class, or of a function."""
+    kind = value if isinstance(value, type) or callable(value) and hasattr(value, "__qualname__") else type(value)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def order_of(tokens: Any) -> str:
+    """`sorted` for rows in the order of their source, else empty."""
+    if not isinstance(tokens, np.ndarray) or len(tokens) < 2:
+        return ""
+    return "sorted" if bool((np.diff(tokens) > 0).all()) else "shuffled"
+
+
+def plain_array(value: Any) -> Any:
+    """A value as an array that can be saved without pickling; None if it cannot."""
+    from mllint_bio.observe.identity import as_array, is_sparse
+
+    if is_sparse(value):
+        return value.toarray() if value.shape[0] * value.shape[1] < 20_000_000 else None
+    array = as_array(value)
+    if array is None and isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
+        try:
+            array = np.asarray(value)
+        except (TypeError, ValueError):
+            return None
+    if array is None or not array.ndim:
+        return None
+    if array.dtype.kind == "O":
+        texts = array.ravel().tolist()
+        if all(isinstance(cell, bool | int | float | np.number) for cell in texts):
+            return array.astype(float)
+        return np.array([str(cell) for cell in texts]).reshape(array.shape)
+    return array if array.dtype.kind in "fiubUS" else None
