@@ -64,6 +64,13 @@ def raised_at(trace: TracebackType | None) -> Line | None:
     return found
 
 
+def own(filename: str) -> str:
+    """The scratch copy's path for a file of the user's own folder; any other path as it is."""
+    if len(_prefixes) == 2 and filename.startswith(_prefixes[1]) and not filename.startswith(_prefixes[0]):
+        return _prefixes[0] + filename[len(_prefixes[1]) :]
+    return filename
+
+
 def prefixes() -> Iterator[str]:
     """Folders whose files belong to the project, each with a separator at its end."""
     yield from _prefixes
