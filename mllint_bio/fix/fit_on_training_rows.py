@@ -1,0 +1,244 @@
+"""MLB706, MLB707, MLB708, MLB709: what was learned, chosen or resampled before the split happens behind it, on training rows."""
+
+from __future__ import annotations
+
+import ast
+
+from mllint_bio.diagnostics import Diagnostic
+from mllint_bio.findings import Edit
+from mllint_bio.fix import fold_loop, pipeline
+from mllint_bio.fix.edit import Remedy
+from mllint_bio.fix.moving import Chain, unread_later
+from mllint_bio.fix.program import Program, Unsafe, key, read, stored_within
+from mllint_bio.fix.refit import class_name, statistic_of
+from mllint_bio.fix.roles import Part, Reader
+
+KEEP_SHAPE = frozenset({"scale", "impute", "quantile", "hand-written"})
+_STACKS = frozenset({"vstack", "concatenate", "concat", "r_", "row_stack", "cat"})
+
+
+def remedy(program: Program, diagnostic: Diagnostic) -> Remedy:
+    """The remedy for the shape that the program has. Raises Unsafe if it has none that is known."""
+    call = program.call(diagnostic.place.start, diagnostic.place.end)
+    place = next((p for text, p in diagnostic.evidence if text == "split here"), None)
+    if diagnostic.variant == "in-sample":
+        return _cross_fitted(program, diagnostic, call)
+    if place is None or place.path != program.unit.path:
+        raise Unsafe("the split stands in another file")
+    split = program.call(place.start, place.end)
+    who = _who(program, call)
+    first, last = program.statement(call), program.statement(split)
+    stacked = _stacked(program, diagnostic, call, split)
+    if stacked is not None:
+        return stacked
+    block = program.block(first)
+    if last not in block or block.index(last) <= block.index(first):
+        raise Unsafe("the fit does not stand before the split in one block")
+    resampled = isinstance(call.func, ast.Attribute) and call.func.attr == "fit_resample"
+    if isinstance(last, ast.For):
+        if resampled:
+            raise Unsafe("resampling before a loop over folds")
+        edits = fold_loop.edits(program, source_of(program, call), split, first, last, diagnostic.variant in KEEP_SHAPE)
+        return Remedy(diagnostic.code, f"{who} is fitted inside each fold, on its training rows only", edits, "paired")
+    if class_name(split) in pipeline.CROSS_VALIDATIONS:
+        edits = pipeline.edits(program, call, resampled)
+        what = "resamples" if resampled else "is fitted on"
+        rerun = "unpaired" if resampled else "paired"
+        return Remedy(diagnostic.code, f"{who} {what} the training rows of each fold only, in a pipeline", edits, rerun)
+    if resampled:
+        edits = _resampled(program, call, split, first, last)
+        return Remedy(diagnostic.code, f"{who} resamples the training rows only", edits, "unpaired")
+    edits = _moved(program, diagnostic, call, split, first, last)
+    return Remedy(diagnostic.code, f"{who} is fitted on the training rows only", edits, "paired")
+
+
+def _who(program: Program, call: ast.Call) -> str:
+    if isinstance(call.func, ast.Attribute) and call.func.attr in ("fit", "fit_transform", "fit_resample"):
+        maker = call.func.value
+        try:
+            made = maker if isinstance(maker, ast.Call) else program.definition(maker, call)
+        except Unsafe:
+            return program.text(maker)
+        return class_name(made) if isinstance(made, ast.Call) else program.text(maker)
+    return "the column statistic" if statistic_of(program, call) is not None else f"`{class_name(call)}`"
+
+
+def split_arguments(program: Program, split: ast.Call) -> tuple[list[ast.expr], list[str]]:
+    """What `train_test_split` divides, and the names of the parts. Raises Unsafe for another split or other targets."""
+    statement = program.statement(split)
+    if program.dotted(split.func) != "sklearn.model_selection.train_test_split":
+        raise Unsafe("it is another split")
+    if not isinstance(statement, ast.Assign) or statement.value is not split or len(statement.targets) != 1:
+        raise Unsafe("the parts are not assigned plainly")
+    target = statement.targets[0]
+    if not isinstance(target, (ast.Tuple, ast.List)) or any(isinstance(a, ast.Starred) for a in split.args):
+        raise Unsafe("the parts are not assigned plainly")
+    names = [element.id for element in target.elts if isinstance(element, ast.Name)]
+    if len(names) != 2 * len(split.args) or len(names) != len(target.elts) or len(set(names)) < len(names):
+        raise Unsafe("the parts are not assigned plainly")
+    return list(split.args), names
+
+
+def parts_of(program: Program, split: ast.Call, last: ast.stmt) -> tuple[Part, list[Part], ast.stmt]:
+    """The training part, the other parts, and the statement behind which all of them exist: parts that are divided again by the
+    statements that follow count as divided."""
+    arguments, names = split_arguments(program, split)
+    train = Part({key(a): name for a, name in zip(arguments, names[::2], strict=True)})
+    tests = [Part({key(a): name for a, name in zip(arguments, names[1::2], strict=True)}, test=True)]
+    block = program.block(last)
+    for statement in block[block.index(last) + 1 :]:
+        mine = {name for part in (train, *tests) for name in part.names.values()}
+        if not (isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call)):
+            break
+        try:
+            again, new = split_arguments(program, statement.value)
+        except Unsafe:
+            if (read(statement) | stored_within(statement)) & mine:
+                break
+            continue
+        divided = next(
+            (p for p in (train, *tests) if {a.id for a in again if isinstance(a, ast.Name)} & set(p.names.values())), None
+        )
+        if divided is None:
+            break
+        by_name = {
+            a.id: pair for a, pair in zip(again, zip(new[::2], new[1::2], strict=True), strict=True) if isinstance(a, ast.Name)
+        }
+        if set(divided.names.values()) != set(by_name):
+            raise Unsafe("a part is divided again in another way")
+        held = Part({k: by_name[name][1] for k, name in divided.names.items()}, test=True)
+        divided.names.update({k: by_name[name][0] for k, name in divided.names.items()})
+        tests.append(held)
+        last = statement
+    return train, tests, last
+
+
+def source_of(program: Program, call: ast.Call) -> ast.expr:
+    """The rows that a fit, a statistic or a test of columns reads."""
+    table = statistic_of(program, call)
+    if isinstance(call.func, ast.Attribute) and call.func.attr in ("fit", "fit_transform", "fit_resample"):
+        table = call.args[0] if call.args else next((k.value for k in call.keywords if k.arg == "X"), None)
+    elif table is None:
+        table = call.args[0] if call.args else None
+        while isinstance(table, ast.Subscript) and isinstance(table.slice, ast.Compare):
+            table = table.value
+    if table is None or isinstance(table, ast.Starred):
+        raise Unsafe("it is not known which rows go in")
+    return table
+
+
+def _moved(
+    program: Program, diagnostic: Diagnostic, call: ast.Call, split: ast.Call, first: ast.stmt, last: ast.stmt
+) -> tuple[Edit, ...]:
+    arguments, _ = split_arguments(program, split)
+    source = source_of(program, call)
+    if isinstance(first, ast.Assign) and isinstance(first.targets[0], ast.Subscript) and isinstance(source, ast.Subscript):
+        source = source.value  # columns of a table: the table is what the split divides
+    # What the statements bind are rows, but no labels: they are found by going through the statements.
+    made = {name for statement in _between(program, first, last) for name in stored_within(statement)}
+    labels = {key(a) for a in arguments if not (isinstance(a, ast.Name) and a.id in made)} - {key(source)}
+    reader = Reader(program, set(labels), labels)
+    chain = Chain(program, reader, source, diagnostic.variant in KEEP_SHAPE)
+    chain.follow(program.block(first), first, last)
+    current = key(chain.current)
+    if sum(key(a) == current for a in arguments) != 1:
+        raise Unsafe("the split does not divide what was transformed")
+    whole = {n for a in arguments if key(a) != current for n in read(a)} | {n for k in split.keywords for n in read(k.value)}
+    if whole & (chain.tables | reader.states):
+        raise Unsafe("the split reads the table in another way")
+    train, tests, behind = parts_of(program, split, last)
+    held = {name for part in (train, *tests) for name in part.names.values()}
+    unread_later(program, first, chain.tables - held, program.span(last)[1], chain.only_shape)
+    for part in (train, *tests):
+        name = part.names[current]
+        part.names[key(source)] = name
+        part.names |= {key(ast.Name(table, ast.Load())): name for table in chain.tables}
+    lines = chain.emitted(train, tests)
+    edits = [*chain.left, program.after(behind, lines)]
+    if reader.imports:
+        edits.append(program.after_imports(list(dict.fromkeys(reader.imports))))
+    return tuple(edits)
+
+
+def _between(program: Program, first: ast.stmt, last: ast.stmt) -> list[ast.stmt]:
+    """The statements from `first` to before `last`."""
+    block = program.block(first)
+    return block[block.index(first) : block.index(last)]
+
+
+def _stacked(program: Program, diagnostic: Diagnostic, call: ast.Call, split: ast.Call) -> Remedy | None:
+    """`scaler.fit(np.vstack([X_train, X_test]))` behind the split: fitted on the training part."""
+    if not (isinstance(call.func, ast.Attribute) and call.func.attr == "fit" and len(call.args) == 1 and not call.keywords):
+        return None
+    rows = call.args[0]
+    if not isinstance(rows, ast.Call) or class_name(rows) not in _STACKS or not rows.args:
+        return None
+    pieces = rows.args[0]
+    if not isinstance(pieces, (ast.List, ast.Tuple)) or not program.dotted(rows.func):
+        return None
+    last = program.statement(split)
+    train, tests, behind = parts_of(program, split, last)
+    block = program.block(program.statement(call))
+    held = {name for part in tests for name in part.names.values()}
+    named = [piece.id for piece in pieces.elts if isinstance(piece, ast.Name)]
+    kept = [name for name in named if name in train.names.values()]
+    if behind not in block or len(kept) != 1 or set(named) - set(kept) - held or len(named) != len(pieces.elts):
+        raise Unsafe("it is not known which rows are stacked")
+    edits = (program.replace(rows, kept[0]),)
+    return Remedy(diagnostic.code, f"{_who(program, call)} is fitted on the training rows only", edits, "paired")
+
+
+def _resampled(program: Program, call: ast.Call, split: ast.Call, first: ast.stmt, last: ast.stmt) -> tuple[Edit, ...]:
+    """`X, y = SMOTE().fit_resample(X0, y0)` before the split: the training part is resampled behind it."""
+    arguments, _ = split_arguments(program, split)
+    names = _resampled_names(first, call)
+    if [key(a) for a in arguments[:2]] != [key(ast.Name(n, ast.Load())) for n in names] or len(arguments) != 2:
+        raise Unsafe("the split does not divide what was resampled")
+    block = program.block(first)
+    between = block[block.index(first) + 1 : block.index(last)]
+    used = set(names) | read(first)
+    if any(stored_within(s) & used or read(s) & set(names) for s in between):
+        raise Unsafe("the rows are used before the split")
+    train, tests, behind = parts_of(program, split, last)
+    held = {n for p in (train, *tests) for n in p.names.values()}
+    unread_later(program, first, set(names) - held, program.span(last)[1], lambda name: False)
+    here = [train.names[key(a)] for a in arguments]
+    assert isinstance(call.func, ast.Attribute)
+    if (read(call.func.value) - program.imports.keys()) & held:
+        raise Unsafe("the split binds a name that the resampling reads")
+    line = f"{', '.join(here)} = {program.text(call.func)}({', '.join(here)})"
+    sources = [program.text(a) for a in call.args]
+    stay = program.remove(first) if sources == names else program.replace(call, ", ".join(sources))
+    return stay, program.after(behind, [line])
+
+
+def _resampled_names(first: ast.stmt, call: ast.Call) -> list[str]:
+    if not isinstance(first, ast.Assign) or first.value is not call or len(first.targets) != 1:
+        raise Unsafe("the resampled rows are not assigned plainly")
+    target = first.targets[0]
+    names = [e.id for e in target.elts if isinstance(e, ast.Name)] if isinstance(target, ast.Tuple) else []
+    plain = len(call.args) == 2 and not call.keywords and not any(isinstance(a, ast.Starred) for a in call.args)
+    if len(names) != 2 or not plain:
+        raise Unsafe("the resampled rows are not assigned plainly")
+    return names
+
+
+def _cross_fitted(program: Program, diagnostic: Diagnostic, use: ast.Call) -> Remedy:
+    """`TargetEncoder().fit(X, y)`, then `transform(X)`: `fit_transform` cross-fits, so the second call becomes one."""
+    place = next((p for text, p in diagnostic.evidence if text == "fitted here"), None)
+    if place is None or place.path != program.unit.path or not isinstance(use.func, ast.Attribute):
+        raise Unsafe("the fit is not at hand")
+    fit = program.call(place.start, place.end)
+    encoder = use.func.value
+    block = program.block(program.statement(fit))
+    later = program.statement(use)
+    if later not in block or not isinstance(encoder, ast.Name) or len(use.args) != 1 or len(fit.args) != 2 or fit.keywords:
+        raise Unsafe("the fit and the use do not follow each other")
+    start, end = block.index(program.statement(fit)) + 1, block.index(later)
+    bound = {n for s in block[start:end] for n in stored_within(s)}
+    if start > end or key(fit.args[0]) != key(use.args[0]) or bound & (read(fit) | {encoder.id}):
+        raise Unsafe("the encoder is not applied to the rows that it was fitted on")
+    text = f"{encoder.id}.fit_transform({program.text(fit.args[0])}, {program.text(fit.args[1])})"
+    return Remedy(
+        diagnostic.code, "TargetEncoder encodes its training rows by cross-fitting", (program.replace(use, text),), "paired"
+    )

@@ -1,0 +1,66 @@
+"""LibCST on one expression: arguments of a call are added or replaced, everything else keeps its formatting."""
+
+from __future__ import annotations
+
+import libcst as cst
+
+
+def with_argument(call: str, keyword: str, value: str) -> str | None:
+    """The text of a call with `keyword=value`, in place of an argument of that name or behind the others.
+
+    None for what is no call, and where `**arguments` may hold the keyword already.
+    """
+    node = _call(call)
+    if node is None or any(argument.star == "**" for argument in node.args):
+        return None
+    new = cst.parse_expression(value)
+    for index, argument in enumerate(node.args):
+        if argument.keyword is not None and argument.keyword.value == keyword:
+            arguments = [*node.args[:index], argument.with_changes(value=new), *node.args[index + 1 :]]
+            return _text(node.with_changes(args=arguments))
+    added = cst.Arg(value=new, keyword=cst.Name(keyword), equal=_EQUAL)
+    return _text(node.with_changes(args=[*_separated(node.args), _like_last(added, node)]))
+
+
+def without_argument(call: str, *keywords: str) -> str | None:
+    """The text of a call without the arguments of these names."""
+    node = _call(call)
+    if node is None:
+        return None
+    kept = [a for a in node.args if a.keyword is None or a.keyword.value not in keywords]
+    if len(kept) < len(node.args) and kept:
+        kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    return _text(node.with_changes(args=kept))
+
+
+_EQUAL = cst.AssignEqual(whitespace_before=cst.SimpleWhitespace(""), whitespace_after=cst.SimpleWhitespace(""))
+
+
+def _call(text: str) -> cst.Call | None:
+    try:
+        node = cst.parse_expression(text)
+    except cst.ParserSyntaxError:
+        return None
+    return node if isinstance(node, cst.Call) else None
+
+
+def _text(node: cst.BaseExpression) -> str:
+    return cst.Module([]).code_for_node(node)
+
+
+def _separated(arguments: list[cst.Arg] | tuple[cst.Arg, ...]) -> list[cst.Arg]:
+    """Arguments that others follow on the same line: line breaks and comments behind the last one are not repeated."""
+    comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+    nothing = cst.SimpleWhitespace("")
+    return [
+        argument.with_changes(comma=comma, whitespace_after_arg=nothing) if argument is arguments[-1] else argument
+        for argument in arguments
+    ]
+
+
+def _like_last(added: cst.Arg, node: cst.Call) -> cst.Arg:
+    """The added argument with the trailing comma and line break of the one that was last."""
+    if not node.args:
+        return added
+    last = node.args[-1]
+    return added.with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
