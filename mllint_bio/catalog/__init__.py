@@ -207,3 +207,33 @@ def method(name: str) -> Method | None:
         if found is not None:
             return found
     return None
+
+
+# Role of what learns from rows -> kind of the fact (`events.Learned`) that its output carries.
+LEARNED_KINDS = {
+    "fitted-transform.scale": "scale",
+    "fitted-transform.discretise": "discretise",
+    "fitted-transform.encode": "encode",
+    "fitted-transform.label": "label",
+    "fitted-transform.supervised": "supervised",
+    "fitted-transform.decompose": "decompose",
+    "fitted-transform.vectorise": "vectorise",
+    "fitted-transform.cluster": "cluster",
+    "fitted-transform.outlier": "outlier",
+    "fitted-transform.representation": "representation",
+    "imputer": "impute",
+    "feature-selector.supervised": "selector-supervised",
+    "feature-selector.unsupervised": "selector-unsupervised",
+    "feature-selector": "selector-supervised",
+    "column-stat-function": "scale",
+    "feature-score": "selector-supervised",
+    "inplace-transform.learned": "omics",
+    "inplace-transform.batch-correction": "batch-correction",
+    "inplace-transform.conditional": "omics",
+    "inplace-transform.gene-filter": "gene-filter",
+}
+
+
+def learned_kind(role: str) -> str:
+    """Kind of the learned fact for a role: that of the role, of the role above it, or the last part of its name."""
+    return LEARNED_KINDS.get(role) or LEARNED_KINDS.get(role.rpartition(".")[0], role.rpartition(".")[2] or role)

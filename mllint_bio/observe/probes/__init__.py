@@ -17,28 +17,8 @@ from types import ModuleType
 from typing import Any
 
 from mllint_bio import catalog
+from mllint_bio.observe.probes.names import HANDLERS
 from mllint_bio.observe.recorder import Recorder
-
-# Top-level import name -> modules of this package that wrap it.
-HANDLERS: dict[str, tuple[str, ...]] = {
-    "random": ("functions",),
-    "numpy": ("functions", "tables"),
-    "scipy": ("functions",),
-    "pandas": ("functions", "tables"),
-    "sklearn": ("functions", "estimators"),
-    "imblearn": ("functions", "estimators"),
-    "xgboost": ("functions", "estimators"),
-    "lightgbm": ("functions", "estimators"),
-    "catboost": ("functions", "estimators"),
-    "torch": ("functions", "networks"),
-    "torchmetrics": ("functions", "networks"),
-    "lightning": ("functions", "networks"),
-    "pytorch_lightning": ("functions", "networks"),
-    "transformers": ("functions", "networks"),
-    "keras": ("functions", "networks"),
-    "tensorflow": ("functions", "networks"),
-    "skorch": ("estimators",),
-}
 
 
 def install(recorder: Recorder) -> None:

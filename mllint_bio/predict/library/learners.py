@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
-from mllint_bio.catalog import Entry
+from mllint_bio.catalog import Entry, learned_kind
 from mllint_bio.events import Data, Fit, Learned, Prediction, Resample, Score, Select, Split, Subject, Transform, Weights
 from mllint_bio.events import Predict as PredictEvent
 from mllint_bio.predict import ir
@@ -33,35 +33,7 @@ from mllint_bio.rows import UNKNOWN_ROWS, Rows, common, union
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Call, Run
 
-# Role of a transform -> kind of the fact that its output carries.
-_KINDS = {
-    "fitted-transform.scale": "scale",
-    "fitted-transform.discretise": "discretise",
-    "fitted-transform.encode": "encode",
-    "fitted-transform.label": "label",
-    "fitted-transform.supervised": "supervised",
-    "fitted-transform.decompose": "decompose",
-    "fitted-transform.vectorise": "vectorise",
-    "fitted-transform.cluster": "cluster",
-    "fitted-transform.outlier": "outlier",
-    "fitted-transform.representation": "representation",
-    "imputer": "impute",
-    "feature-selector.supervised": "selector-supervised",
-    "feature-selector.unsupervised": "selector-unsupervised",
-    "feature-selector": "selector-supervised",
-    "column-stat-function": "scale",
-    "feature-score": "selector-supervised",
-    "inplace-transform.learned": "omics",
-    "inplace-transform.batch-correction": "batch-correction",
-    "inplace-transform.conditional": "omics",
-    "inplace-transform.gene-filter": "gene-filter",
-}
 TRANSFORMS = ("fitted-transform", "imputer", "feature-selector", "stateless-transform")
-
-
-def kind_of(role: str) -> str:
-    """Kind of the learned fact for a role."""
-    return _KINDS.get(role) or _KINDS.get(role.rpartition(".")[0], role.rpartition(".")[2] or role)
 
 
 # -- objects that learn ----------------------------------------------------------------------------------------------
@@ -314,7 +286,7 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
         if subject.is_a("tuner"):
             _tune(run, obj, data, target, call)
     if subject.is_a(*TRANSFORMS, "composer"):
-        fact = Learned(number, kind_of(subject.role), data.rows, uses_target)
+        fact = Learned(number, learned_kind(subject.role), data.rows, uses_target)
         run.write(obj, "#learned", data.learned | {fact})
     return obj
 
@@ -1016,7 +988,7 @@ def column_function(run: Run, entry: Entry, call: Call) -> Value:
     site = run.site(call.node)
     subject = arrays._same_subject(run, site, Subject(api=entry.path, role=entry.role, at=site))
     number = run.emit(Fit, call.node, subject=subject, role=entry.role, data=data.view(), method=_api(entry))
-    return data.but(learned=data.learned | {Learned(number, kind_of(entry.role), data.rows)}, linear=None, mask=None)
+    return data.but(learned=data.learned | {Learned(number, learned_kind(entry.role), data.rows)}, linear=None, mask=None)
 
 
 def feature_score(run: Run, entry: Entry, call: Call) -> Value:
@@ -1087,7 +1059,7 @@ def inplace(run: Run, entry: Entry, call: Call) -> Value:
         return NONE
     site = run.site(call.node)
     subject = _same_subject(run, site, Subject(api=entry.path, role=entry.role, at=site))
-    kind = kind_of(entry.role)
+    kind = learned_kind(entry.role)
     if _api(entry) in ("highly_variable_genes", "filter_genes_dispersion"):
         kind = "selector-unsupervised"
     number = run.emit(Fit, call.node, subject=subject, role=entry.role, data=data.view(), method=_api(entry))
