@@ -65,7 +65,8 @@ def apply(units: Mapping[str, SourceUnit], edits: Iterable[Edit]) -> Applied:
 def apply_to_notebook(content: str, unit: SourceUnit, edits: Iterable[Edit]) -> str:
     """The JSON of a notebook with the edits made in the sources of its code cells; outputs and metadata stay.
 
-    content: the JSON that `unit` was read from. Raises ValueError if the edits cannot be applied or the JSON is not that of the unit.
+    content: the JSON that `unit` was read from. Raises ValueError if the edits cannot be applied or the JSON is another
+    notebook's.
     """
     own = [edit for edit in edits if edit.path == unit.path]
     applied = apply({unit.path: unit}, own)

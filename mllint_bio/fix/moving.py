@@ -25,8 +25,8 @@ class Moved:
 class Chain:
     """The statements from a fit to the split that depend on each other, in order.
 
-    source: the rows that went in; keeps_shape: whether what is fitted keeps the columns; current: the expression that holds the rows that come out; tables: names of the rows that
-    the statements made; left: edits of what stays before the split.
+    source: the rows that went in; current: the expression that holds the rows that come out; keeps_shape: whether what is fitted
+    keeps the columns; tables: names of the rows that the statements made; left: edits of what stays before the split.
     """
 
     program: Program
@@ -136,8 +136,9 @@ class Chain:
     def _fitted_names(self, value: ast.expr) -> None:
         for node in ast.walk(value):
             if isinstance(node, ast.Call) and self.reader.fit_kind(node) in ("fit", "fit_transform"):
-                if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
-                    self.reader.states.add(node.func.value.id)
+                maker = node.func.value if isinstance(node.func, ast.Attribute) else None
+                if isinstance(maker, ast.Name):
+                    self.reader.states.add(maker.id)
 
     def _only_current(self, value: ast.expr) -> None:
         """The rows that a statement reads must be the latest, and nothing else of the table may be left in it."""

@@ -273,7 +273,7 @@ class Program:
         return self.before(first, lines)
 
     def imported(self, module: str, name: str = "") -> str | None:
-        """The expression by which the code behind the imports at the start can say `module` (or `module.name`), if there is one."""
+        """How the code behind the imports at the start can say `module` (or `module.name`), if it can."""
         for statement in self.tree.body if self._last_import else ():
             for alias, full in _bindings(statement):
                 if full == f"{module}.{name}" or (not name and full == module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import libcst as cst
 
 
@@ -22,17 +24,6 @@ def with_argument(call: str, keyword: str, value: str) -> str | None:
     return _text(node.with_changes(args=[*_separated(node.args), _like_last(added, node)]))
 
 
-def without_argument(call: str, *keywords: str) -> str | None:
-    """The text of a call without the arguments of these names."""
-    node = _call(call)
-    if node is None:
-        return None
-    kept = [a for a in node.args if a.keyword is None or a.keyword.value not in keywords]
-    if len(kept) < len(node.args) and kept:
-        kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
-    return _text(node.with_changes(args=kept))
-
-
 _EQUAL = cst.AssignEqual(whitespace_before=cst.SimpleWhitespace(""), whitespace_after=cst.SimpleWhitespace(""))
 
 
@@ -48,7 +39,7 @@ def _text(node: cst.BaseExpression) -> str:
     return cst.Module([]).code_for_node(node)
 
 
-def _separated(arguments: list[cst.Arg] | tuple[cst.Arg, ...]) -> list[cst.Arg]:
+def _separated(arguments: Sequence[cst.Arg]) -> list[cst.Arg]:
     """Arguments that others follow on the same line: line breaks and comments behind the last one are not repeated."""
     comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
     nothing = cst.SimpleWhitespace("")

@@ -24,15 +24,14 @@ class Role(Enum):
     OTHER = "other"
 
 
-_ELEMENTWISE = frozenset(
-    "log log1p log2 log10 sqrt exp abs clip nan_to_num asarray array float32 float64 absolute sign square expm1 maximum minimum where "
-    "isnan arcsinh sinh tanh".split()
-)
-_ROW_METHODS = frozenset("fillna astype to_numpy toarray todense copy clip replace abs to_frame drop div sub mul add".split())
-_TESTS = frozenset(
-    "ttest_ind mannwhitneyu f_oneway ks_2samp kruskal f_classif chi2 f_regression r_regression mutual_info_classif "
-    "mutual_info_regression".split()
-)
+_BY_ELEMENT = """log log1p log2 log10 sqrt exp expm1 abs absolute sign square clip nan_to_num isnan where arcsinh sinh tanh
+array asarray float32 float64 maximum minimum"""
+_BY_ROW = "fillna astype to_numpy toarray todense copy clip replace abs to_frame drop div sub mul add"
+_OF_COLUMNS = """ttest_ind mannwhitneyu f_oneway ks_2samp kruskal f_classif chi2 f_regression r_regression mutual_info_classif
+mutual_info_regression"""
+_ELEMENTWISE = frozenset(_BY_ELEMENT.split())
+_ROW_METHODS = frozenset(_BY_ROW.split())
+_TESTS = frozenset(_OF_COLUMNS.split())
 _FUNCTION_FORMS = {
     "scale": "StandardScaler",
     "minmax_scale": "MinMaxScaler",
@@ -338,11 +337,11 @@ class Reader:
 
     def _object(self, node: ast.Call) -> str:
         """The name of the object that a call fits; one that has none gets a name."""
-        if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
-            if self.fit_kind(node) != "function":
-                return node.func.value.id
+        function = self.fit_kind(node) == "function"
+        if not function and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+            return node.func.value.id
         if node not in self._named:
-            if self.fit_kind(node) == "function":
+            if function:
                 made = self._class_form(node)
                 wanted = snake(_FUNCTION_FORMS[class_name(node)])
             else:
