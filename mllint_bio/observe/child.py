@@ -57,6 +57,7 @@ class Observation:
         self.writer = Writer(setting.base / "log")
         self.started = time.monotonic()
         self.status, self.reason, self.place, self.exit_code = Status.FAILED, "mllint-bio could not prepare the run", ("", 0), 2
+        self.guard: guard.Guard | None = None
         self._ended = False
         self._recorder: Any = None
 
@@ -68,12 +69,12 @@ class Observation:
         self.writer.flush()
         refusals = os.fspath(setting.base / "refusals")
         Path(refusals).touch(mode=0o600)
-        writable = (setting.project, os.fspath(setting.base / "tmp"), os.fspath(setting.base / "arrays"))
+        writable: tuple[str, ...] = (setting.project, os.fspath(setting.base / "tmp"), os.fspath(setting.base / "arrays"))
         writable += tuple(os.path.realpath(folder) for folder in setting.job.permissions.write)
         protected = _protect(writable, refusals)
         atexit.register(self.end)  # first in, last out: behind the program's own handlers and its threads
-        os._exit = self._leave  # type: ignore[assignment]
-        signal.signal(signal.SIGTERM, self._terminated)
+        os._exit = self._leave
+        self.catch_termination()
         self._recorder = _recorder(setting, self.writer)
         hooks = instrument.Hooks()
         if self._recorder is not None:
@@ -83,14 +84,22 @@ class Observation:
         instrument.after_import("joblib.parallel", _threads_instead_of_workers)
         _limit_memory(setting.job.limits.memory)
         permissions = setting.job.permissions
-        guard.install(
+        self.guard = guard.install(
             guard.Policy(writable, setting.project, setting.root, permissions.network, permissions.processes, protected), refusals
         )
 
     def begin(self) -> None:
         """The program starts now; unless something else is said, it will have finished."""
         self.started = time.monotonic()
-        self.status, self.reason, self.exit_code = Status.FINISHED, "", 0
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Whatever was said before, the program runs on."""
+        self.status, self.reason, self.place, self.exit_code = Status.FINISHED, "", ("", 0), 0
+
+    def catch_termination(self) -> None:
+        """Say where the program is when its time is over."""
+        signal.signal(signal.SIGTERM, self._terminated)
 
     def failed(self, error: BaseException) -> None:
         """The program ended with an exception."""
@@ -112,6 +121,7 @@ class Observation:
         with suppress(Exception):
             self.writer.write("versions", _versions())
         end = {"status": self.status.value, "reason": self.reason, "path": self.place[0], "line": self.place[1]}
+        end["at"] = places.shown(self.place) if self.place[0] else ""
         with suppress(Exception):
             self.writer.write("end", {**end, "exit_code": self.exit_code, "seconds": seconds})
             self.writer.flush()
@@ -139,6 +149,8 @@ class Observation:
 def classify(error: BaseException) -> tuple[Status, str, Line, int]:
     """Status, reason, place and exit code of a program that ended with this exception."""
     place = places.raised_at(error.__traceback__) or ("", 0)
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        place = places.locate(error.filename, error.lineno) or place
     at = _at(place)
     if isinstance(error, SystemExit):
         if error.code is None or error.code == 0:
@@ -222,7 +234,7 @@ def _module(setting: Setting, name: str, arguments: list[str]) -> Callable[[], N
     except runpy._Error as error:  # type: ignore[attr-defined]
         return _one_line(error)
     except SyntaxError as error:
-        return f"{setting_path(error.filename) or name}:{error.lineno or 1}: syntax error: {error.msg}"
+        return f"{_project_path(error.filename) or name}:{error.lineno or 1}: syntax error: {error.msg}"
     except BaseException as error:
         return _raise(error)
     sys.argv[0] = spec.origin
@@ -231,7 +243,7 @@ def _module(setting: Setting, name: str, arguments: list[str]) -> Callable[[], N
     return lambda: exec(code, module.__dict__)
 
 
-def setting_path(filename: str | None) -> str:
+def _project_path(filename: str | None) -> str:
     """Path relative to the project's root for a message; empty if it is not in the project."""
     return (places.relative(filename) or "") if filename else ""
 
@@ -308,13 +320,20 @@ def _threads_instead_of_workers(module: Any) -> None:
     module.BACKENDS["loky"] = module.BACKENDS["threading"]
 
 
-def _die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
+    """End this process when the one that started it ends, however that happens."""
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before we could ask
         _os_exit(1)
+
+
+def use_own_paths(setting: Setting) -> None:
+    """Import from the scratch copy what would come from the user's own folder (editable installations)."""
+    for index, entry in enumerate(sys.path):
+        sys.path[index] = setting.own_path(entry) if entry != setting.root else setting.project
 
 
 def _watch(lifeline: int, base: Path) -> None:
@@ -388,7 +407,7 @@ def _flush() -> None:
 
 
 def _at(place: Line) -> str:
-    return f" at {place[0]}:{place[1]}" if place[0] else ""
+    return f" at {places.shown(place)}" if place[0] else ""
 
 
 def _one_line(value: object) -> str:
@@ -398,19 +417,23 @@ def _one_line(value: object) -> str:
 
 def main(arguments: list[str]) -> None:
     """Run the job of the file named first; the exit status is that of the program."""
+    if arguments[0] == "--kernel":
+        from mllint_bio.observe import kernel
+
+        kernel.main(arguments[1:])
+        return
     setting = Setting(Path(arguments[0]))
-    _die_with_parent(setting.parent)
+    die_with_parent(setting.parent)
     _watch(setting.lifeline, setting.base)
     if setting.job.command.kind == "notebook":
         from mllint_bio.observe import kernel
 
-        sys.exit(kernel.drive(setting))
+        sys.exit(kernel.drive(setting, Path(arguments[0])))
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     observation = Observation(setting)
     observation.prepare()
-    for index, entry in enumerate(sys.path):  # editable installations point at the user's own folder
-        sys.path[index] = setting.own_path(entry) if entry != setting.root else setting.project
+    use_own_paths(setting)
     run_script(observation)
     sys.exit(observation.exit_code)
 

@@ -19,7 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from mllint_bio.observe import places
+from mllint_bio.observe import instrument, places
+from mllint_bio.observe.job import Limits
 from mllint_bio.observe.log import Line
 
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -41,8 +42,8 @@ class Refused(PermissionError):
 
 @dataclass(frozen=True)
 class Policy:
-    """What is let through. writable: real paths of folders; project, root: the scratch copy and what it is a copy of; kernel_protects:
-    the kernel refuses writes of native code as well."""
+    """What is let through. writable: real paths of folders; project, root: the scratch copy and what it is a copy of;
+    kernel_protects: the kernel refuses writes of native code as well."""
 
     writable: tuple[str, ...]
     project: str
@@ -123,7 +124,7 @@ class Guard:
         self._change(text, "writing")
 
     def _own_copy(self, path: str, *, empty: bool = False) -> None:
-        """Large files of the copy are links to the original: a file of its own comes in the link's place before the first write."""
+        """Large files of the copy are links to the original: before the first write, a file of its own comes in the link's place."""
         if not os.path.islink(path):
             return
         place = os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
@@ -228,11 +229,12 @@ class Guard:
     def _refuse(self, what: str, option: str, path: str = "", *, quiet: bool = False) -> None:
         place: Line = places.innermost(sys._getframe()) or ("", 0)
         if not quiet:
-            self._note(what, option, place)
+            self.note(what, option, place)
         message = f"refused by mllint-bio confirm ({option} allows it): {what}"
         raise Refused(errno.EACCES, message, *((path,) if path else ()))
 
-    def _note(self, what: str, option: str, place: Line) -> None:
+    def note(self, what: str, option: str, place: Line) -> None:
+        """Write down that something was refused at a place of the user's code."""
         key = (what, option, place)
         count = self._seen[key] = self._seen.get(key, 0) + 1
         if count & (count - 1) == 0:  # 1, 2, 4, ...: a loop of refusals must not fill the disk
@@ -241,11 +243,12 @@ class Guard:
                 os.write(self._sink, json.dumps(record).encode() + b"\n")
 
 
-def install(policy: Policy, refusals: str) -> None:
+def install(policy: Policy, refusals: str) -> Guard:
     """Put this process under guard, for good: audit hooks cannot be removed."""
-    sys.addaudithook(Guard(policy, refusals))
-    if not policy.processes:
-        _guard_spawned_workers(policy, refusals)
+    guard = Guard(policy, refusals)
+    sys.addaudithook(guard)
+    _guard_spawned_workers(policy, refusals)
+    return guard
 
 
 def install_inherited(text: str) -> None:
@@ -253,6 +256,7 @@ def install_inherited(text: str) -> None:
     policy, refusals, root = json.loads(text)
     policy["writable"] = tuple(policy["writable"])
     places.set_project(policy["project"], root)
+    instrument.set_hooks(instrument.Hooks(), Limits())  # functions that are sent here by value carry our calls
     install(Policy(**policy), refusals)
 
 

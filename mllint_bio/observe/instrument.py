@@ -47,8 +47,8 @@ _CONTROL = (
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the program calls back. mark: a marked statement runs; made: a value was computed from these operands; steps: optimizer
-    steps so far."""
+    """What the program calls back. mark: a marked statement runs; made: a value was computed from these operands; steps:
+    optimizer steps so far."""
 
     mark: Callable[[int], None] = lambda number: None
     made: Callable[[Any, Sequence[Any]], Any] = lambda value, operands: value
@@ -143,9 +143,11 @@ class Instrumenter:
             for path, line in loops if bounded else ():
                 self._loops.setdefault(path, {})[line] = kind
 
-    def change(self, tree: ast.Module, path: str, before: int = 0, *, links: bool = True) -> ast.Module:
-        """Change a tree in place. `before` lines of the unit precede its first line; links: with `__mllint_made__`."""
-        _Change(dict(self._marks.get(path, {})), self._loops.get(path, {}), before, links).statements(tree.body, first=True)
+    def change(self, tree: ast.Module, path: str, before: int = 0, *, links: bool = True, shows_last: bool = False) -> ast.Module:
+        """Change a tree in place. `before` lines of the unit precede its first line; links: with `__mllint_made__`; shows_last: the
+        value of a last expression is shown (a notebook's cell), so it stays last."""
+        change = _Change(dict(self._marks.get(path, {})), self._loops.get(path, {}), before, links)
+        change.statements(tree.body, first=True, shows_last=shows_last)
         return ast.fix_missing_locations(tree)
 
 
@@ -156,7 +158,7 @@ class _Change:
         self.before = before
         self.links = links
 
-    def statements(self, body: list[ast.stmt], *, first: bool = False) -> None:
+    def statements(self, body: list[ast.stmt], *, first: bool = False, shows_last: bool = False) -> None:
         changed: list[ast.stmt] = []
         for statement in body:
             mark = self._mark_of(statement)
@@ -164,7 +166,11 @@ class _Change:
             self._statement(statement)
             if mark is None or future:
                 changed.append(statement)
-            elif isinstance(statement, _CONTROL) or _is_named(statement, "TryStar"):
+            elif (
+                isinstance(statement, _CONTROL)
+                or type(statement).__name__ == "TryStar"  # Python 3.11
+                or (shows_last and statement is body[-1])
+            ):
                 changed += [mark, statement]
             else:
                 changed += [statement, mark]
@@ -252,10 +258,6 @@ def _call(at: ast.AST, name: str, *arguments: ast.expr) -> ast.expr:
         if not hasattr(node, "lineno"):
             ast.copy_location(node, at)
     return call
-
-
-def _is_named(node: ast.AST, name: str) -> bool:
-    return type(node).__name__ == name  # a class that older Pythons do not have
 
 
 # -- compiling and importing -----------------------------------------------------------------------------------------------

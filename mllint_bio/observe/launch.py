@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from mllint_bio.observe import log as logs
 from mllint_bio.observe import scratch
@@ -81,7 +80,7 @@ class _Run:
         refusals = self._refusals()
         log.refused = [asdict(refusal) for refusal in refusals]
         output = self._with_own_paths(tail.text())
-        status, reason, path, line = self._verdict(end, log.end, output)
+        status, reason, path, line = self._verdict(end, log, output)
         said = log.end.get("seconds")
         return Outcome(
             self.job,
@@ -146,7 +145,7 @@ class _Run:
     def _wait(self, process: subprocess.Popen[bytes], started: float, tail: _Tail) -> tuple[bool, int]:
         """Wait until the program's own process ends or its time is over; whether it was, and its peak of memory in bytes."""
         deadline = started + self.job.limits.seconds
-        peak, pause = 0, 0.01
+        peak, pause, measured = 0, 0.01, started - 1
         while process.poll() is None:
             now = time.monotonic()
             if now >= deadline:
@@ -154,7 +153,8 @@ class _Run:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_GRACE)
                 return True, peak
-            peak = max(peak, _resident(process.pid))
+            if now > measured + 1:
+                peak, measured = max(peak, *map(_resident, (process.pid, *members(self.token)))), now
             if self.progress is not None:
                 self.progress(now - started, tail.last_line())
             with suppress(subprocess.TimeoutExpired):
@@ -184,14 +184,15 @@ class _Run:
         }
         env |= dict.fromkeys(("TMPDIR", "TMP", "TEMP", "JOBLIB_TEMP_FOLDER"), temporary)
         # Caches that libraries write at run time; the user's own ones would be refused.
+        env |= dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"), temporary)
+        env["TORCH_COMPILE_DISABLE"] = "1"  # it would start compilers, and hide the network's calls from the probes
         for name in ("CUDA_CACHE_PATH", "NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "MPLCONFIGDIR"):
             env[name] = os.path.join(temporary, name.lower())
-        for name in ("PYTHONPATH",):
-            if env.get(name):
-                env[name] = os.pathsep.join(
-                    os.fspath(place.counterpart(Path(os.path.realpath(entry)))) if entry else entry
-                    for entry in env[name].split(os.pathsep)
-                )
+        if env.get("PYTHONPATH"):
+            entries = env["PYTHONPATH"].split(os.pathsep)
+            env["PYTHONPATH"] = os.pathsep.join(
+                os.fspath(place.counterpart(Path(os.path.realpath(entry)))) if entry else entry for entry in entries
+            )
         env.pop("PYTHONHASHSEED", None)
         if controls.hash_seed is not None:
             env["PYTHONHASHSEED"] = str(controls.hash_seed)
@@ -215,10 +216,13 @@ class _Run:
 
     # -- what it left --------------------------------------------------------------------------------------------
 
-    def _verdict(self, end: _End, said: dict[str, Any], output: str) -> tuple[Status, str, str, int]:
+    def _verdict(self, end: _End, log: logs.Log, output: str) -> tuple[Status, str, str, int]:
         """Status, reason and place: what the child said of itself, unless its parent knows better."""
-        path, line = said.get("path", ""), said.get("line", 0)
-        at = f" at {path}:{line}" if path else ""
+        said = log.end
+        path, line = said.get("path", ""), int(said.get("line", 0))
+        if not path and log.records:  # it was stuck, or died: the last that was seen of it
+            path, line = log.records[-1].line
+        at = f" at {said.get('at') or f'{path}:{line}'}" if path else ""
         if end.timed_out:
             return Status.TIMEOUT, f"still running after {self.job.limits.seconds:g} s{at}", path, line
         if said and end.code >= 0:

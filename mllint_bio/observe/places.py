@@ -15,6 +15,7 @@ from mllint_bio.observe.log import Line
 _prefixes: list[str] = []  # the scratch copy first, then the user's own folder (editable installations import from there)
 _files: dict[str, str | None] = {}  # file name of a code object -> path relative to the root
 _cells: dict[str, tuple[str, int]] = {}  # file name of a compiled cell -> notebook, line of the unit in front of its first line
+_notebooks: dict[str, list[tuple[int, int]]] = {}  # notebook -> number of each code cell, lines of the unit in front of it
 
 
 def set_project(scratch: str, root: str) -> None:
@@ -26,6 +27,18 @@ def set_project(scratch: str, root: str) -> None:
 def add_cell(filename: str, notebook: str, before: int) -> None:
     """Line n of the code compiled as `filename` is line `before + n` of the notebook's unit."""
     _cells[filename] = (notebook, before)
+
+
+def set_cells(notebook: str, cells: list[tuple[int, int]]) -> None:
+    """Say where the code cells of a notebook start: number, and lines of the unit in front of it, in order."""
+    _notebooks[notebook] = cells
+
+
+def shown(place: Line) -> str:
+    """A place in words: `train.py:41`, or `analysis.ipynb:cell 3:2` for a line of a cell."""
+    path, line = place
+    cell = next(((number, before) for number, before in reversed(_notebooks.get(path, [])) if before < line), None)
+    return f"{path}:{line}" if cell is None else f"{path}:cell {cell[0]}:{line - cell[1]}"
 
 
 def relative(filename: str) -> str | None:

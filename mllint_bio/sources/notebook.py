@@ -82,6 +82,23 @@ def notebook_unit(data: str | bytes, shown: str) -> SourceUnit:
     return _join(cells, shown, mark, python2=_is_python2(notebook))
 
 
+def original_cells(data: str | bytes, shown: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Source of each code cell as its author wrote it, magics included, and its tags; in the order of `SourceUnit.cells`.
+
+    Raises Unreadable when there are no cells or one is malformed.
+    """
+    notebook = _load(data, shown)
+    found = _code_cells(notebook, shown)  # first: it says what is malformed
+    cells = notebook.get("cells", [])
+    return [(source, _tags(cells[number - 1]) if cells else ()) for number, _, source in found]
+
+
+def _tags(cell: dict[str, Any]) -> tuple[str, ...]:
+    metadata = cell.get("metadata")
+    tags = metadata.get("tags") if isinstance(metadata, dict) else None
+    return tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
+
+
 def _load(data: str | bytes, shown: str) -> dict[str, Any]:
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data.removeprefix("\ufeff")
