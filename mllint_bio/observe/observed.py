@@ -156,9 +156,12 @@ class _Builder:
         self._rowsets: dict[int, Rows] = {}
         self._kept: dict[int, int] = defaultdict(int)
         self._by_statement: dict[Line, list[Event]] = defaultdict(list)
+        self._matched: set[int] = set()  # predicted events that some record is an instance of
+        told: set[tuple[type[Event], Site]] = set()
         for event in predicted.events:
             span = spans.get(event.at)
-            if span is not None and not observable(event):
+            if span is not None and not observable(event) and (type(event), event.at) not in told:
+                told.add((type(event), event.at))  # the rounds of an unrolled loop are one statement
                 self._by_statement[span.path, span.statement].append(event)
 
     def build(self) -> Observed:
@@ -167,6 +170,7 @@ class _Builder:
         for record, match in zip(self._log.records, matches, strict=True):
             if match is not None:
                 self._learn_symbols(record, match)
+                self._matched.add(match.id)
         for record, match in zip(self._log.records, matches, strict=True):
             self._done.lines.add(record.line)
             self._done.lines.update(record.calls)
@@ -219,9 +223,16 @@ class _Builder:
                 return 1 if record.fields.get("mode") == event.mode else -1
             case Fit() | Predict() | Transform() | Select():
                 subject = event.subject
+                if isinstance(event, Fit) and record.fields.get("role") == "estimator.pipeline":
+                    return 2 if event.role == "estimator.pipeline" else -1
+                if isinstance(event, Fit) and event.role == "estimator.pipeline" and record.fields.get("role"):
+                    return -1
                 if record.fields.get("method") == "step" or getattr(event, "method", "") == "step":
                     return 1 if record.fields.get("method") == getattr(event, "method", "") else -1
-                return 2 if isinstance(subject, Subject) and subject.label.lower() == called.lower() else 1
+                if not isinstance(subject, Subject) or subject.label.lower() == called.lower():
+                    return 2
+                alike = subject.is_a("composer") or subject.role == "estimator.pipeline"
+                return -1 if subject.api.split(".")[0] in HANDLERS and subject.api.count(".") and not alike else 1
             case Split() | Resample() | Loss():
                 return 2 if event.api.rsplit(".", 1)[-1] == called else 1
             case _:
@@ -304,7 +315,10 @@ class _Builder:
             elif name == "parts":
                 given[name] = tuple(self._rows(seen.rows) for seen in value if isinstance(seen, Seen))
             elif name == "subject" and isinstance(value, int):
-                given[name] = self._subject(value, predicted if isinstance(predicted, Subject) else None)
+                if kind is not Draw:  # what is predicted to draw may be a part of what was seen to draw
+                    given[name] = self._subject(value, predicted if isinstance(predicted, Subject) else None)
+                elif predicted is None:
+                    given[name] = self._subject(value, None)
             elif name in ("modules", "generators") and isinstance(value, list | tuple):
                 given[name] = tuple(self._subject(one, None) for one in value) if match is None else getattr(match, name)
             elif name == "scores":
@@ -331,7 +345,20 @@ class _Builder:
     @staticmethod
     def _measured(name: str, value: Any, predicted: Any) -> bool:
         """Whether a plain field of the log takes the place of the predicted one: not where the static side knows better names."""
-        if name in ("metric", "family", "role", "api", "what", "how", "method", "lineage", "direction", "call", "decomposable"):
+        if name in (
+            "metric",
+            "family",
+            "role",
+            "api",
+            "what",
+            "how",
+            "method",
+            "lineage",
+            "direction",
+            "call",
+            "decomposable",
+            "uses_target",
+        ):
             return predicted in ("", None, "unknown")
         return value is not None
 
@@ -349,7 +376,7 @@ class _Builder:
         if isinstance(maker, int) and maker in self._fitted and not record.fields.get("cross_validated"):
             given["fitted"] = self._fitted[maker]
         elif match is not None and isinstance(match, Score):
-            given["fitted"] = self._translated(match.fitted)
+            given["fitted"] = UNKNOWN_ROWS if match.cross_validated else self._translated(match.fitted)
         if given.get("subject") is None and isinstance(maker, int):
             given["subject"] = self._subject(maker, match.subject if isinstance(match, Score) else None)
         truth: Data = given.get("truth", NO_DATA)
@@ -365,6 +392,8 @@ class _Builder:
         if self._kept[mark.fields["mark"]] > REPEATS_KEPT:
             return
         for event in self._by_statement.get(mark.line, ()):
+            if event.id in self._matched:
+                continue
             number = len(self._events)
             given: dict[str, Any] = {}
             for one in fields(event):

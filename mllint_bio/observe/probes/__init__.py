@@ -59,7 +59,7 @@ class _Finder(MetaPathFinder):
             for finder in sys.meta_path:
                 if finder is not self and (spec := finder.find_spec(name, path, target)) is not None:
                     if spec.loader is not None and hasattr(spec.loader, "exec_module"):
-                        spec.loader = _Reporting(spec.loader, self._recorder)
+                        spec.loader = _Reporting(spec.loader, name, self._recorder)
                     return spec
             return None
         finally:
@@ -69,8 +69,9 @@ class _Finder(MetaPathFinder):
 class _Reporting(Loader):
     """A loader that reports what it has executed; everything else is the original's."""
 
-    def __init__(self, loader: Any, recorder: Recorder) -> None:
+    def __init__(self, loader: Any, name: str, recorder: Recorder) -> None:
         self._loader = loader
+        self._name = name  # extension modules may call themselves otherwise
         self._recorder = recorder
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -83,8 +84,9 @@ class _Reporting(Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
-        self._loader.exec_module(module)
-        imported(module.__name__, module, self._recorder)
+        with self._recorder.inside("import"):  # what a library does while it is imported is its own affair
+            self._loader.exec_module(module)
+        imported(self._name, module, self._recorder)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)

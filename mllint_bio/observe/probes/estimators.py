@@ -156,6 +156,8 @@ class Learner:
             if target is None:
                 return
             number = self._predicted(value, data, self._output("predict", value))
+            if self._recorder.depth:  # the score of one fold inside a cross-validation, which gives the figure itself
+                return
             subject = self._subject(value)
             regression = getattr(value, "_estimator_type", "") == "regressor" or self._output("predict", value) == "value"
             tag = self._recorder.tag(data)
@@ -193,7 +195,7 @@ class Learner:
             subject=subject,
             role="estimator.pipeline" if entry.is_a("composer") else entry.role,
             method=name,
-            uses_target=length(target) > 0 and bool(entry.get("uses_target", entry.is_a("estimator", "tuner"))),
+            uses_target=length(target) > 0 and bool(entry.get("uses_target")),
             stochastic=f"draws from the {drawn.streams[0]} generator" if drawn.streams else "",
             inner=sorted(inner),
         )

@@ -101,4 +101,4 @@ def holder_of(module: ModuleType, path: Sequence[str]) -> tuple[Any, str] | None
         holder = vars(holder).get(part)
         if not isinstance(holder, type):
             return None
-    return (holder, path[-1]) if hasattr(holder, path[-1]) else None
+    return (holder, path[-1]) if path[-1] in vars(holder) else None
