@@ -13,6 +13,7 @@ import mllint_bio
 
 COMMANDS = {
     "check": "Find methodological faults in programs and notebooks.",
+    "confirm": "Run a program in a sandbox and measure what was found in it.",
     "rule": "Show the page of a rule.",
     "rules": "List all rules by tip.",
     "config": "Show the settings in effect and where each comes from.",

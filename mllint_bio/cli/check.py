@@ -17,6 +17,7 @@ from mllint_bio.cli import write
 from mllint_bio.cli.settings import SEVERITY, SettingsTable, selector_options
 
 if TYPE_CHECKING:
+    from mllint_bio.cli.dynamic import Runs
     from mllint_bio.diagnostics import Report
 
 LONG_RUN = 60  # files from which a progress bar is worth its screen
@@ -50,6 +51,11 @@ LONG_RUN = 60  # files from which a progress bar is worth its screen
 @click.option("--show-files", is_flag=True, help="List the files that would be checked, and stop.")
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [default: one a CPU]")
 @click.option("--no-cache", is_flag=True, help="Neither read nor write the cache of results.")
+@click.option(
+    "--dynamic",
+    is_flag=True,
+    help="Run each program with findings once, in a sandbox, and add what the run shows; `confirm` does more for one program.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Findings and errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is done, and show tracebacks of internal errors.")
 def check(
@@ -63,6 +69,7 @@ def check(
     show_files: bool,
     jobs: int | None,
     no_cache: bool,
+    dynamic: bool,
     quiet: bool,
     verbose: bool,
     no_respect_gitignore: bool,
@@ -77,6 +84,8 @@ def check(
     if "-" in paths:
         if len(paths) > 1:
             raise click.UsageError("`-` (standard input) cannot be checked together with files")
+        if dynamic:
+            raise click.UsageError("--dynamic runs files; standard input cannot be run")
         report = _check_stdin(stdin_filename, settings, verbose)
     else:
         files, problems = settings.discover(paths or (".",))
@@ -87,12 +96,13 @@ def check(
         report = replace(
             report, problems=tuple(sorted({*report.problems, *problems}, key=lambda p: (p.path, p.cell or 0, p.row, p.column)))
         )
-    _show(report, output_format, statistics, _coloured(color), quiet)
+    runs = _run_programs(report, files, settings, quiet, verbose) if dynamic else None
+    _show(runs.report if runs else report, output_format, statistics, coloured(color), quiet, runs)
     for path, reason in report.skipped:
         say(f"{path}: skipped: {reason}")
     from mllint_bio.engine import exit_status
 
-    status = exit_status(report, settings.here.fail_on)
+    status = exit_status(runs.standing() if runs else report, settings.here.fail_on)
     return 0 if exit_zero and status == 1 else status
 
 
@@ -130,6 +140,15 @@ def _check_files(
     return report
 
 
+def _run_programs(report: Report, files: list[Path], settings: SettingsTable, quiet: bool, verbose: bool) -> Runs:
+    from mllint_bio import engine
+    from mllint_bio.cli.confirm import progress
+    from mllint_bio.cli.dynamic import run_programs
+
+    with progress(quiet, verbose) as advance:
+        return run_programs(report, {engine.shown(file): file for file in files}, settings.of_folder, advance)
+
+
 def _check_stdin(filename: str | None, settings: SettingsTable, verbose: bool) -> Report:
     from mllint_bio import engine
     from mllint_bio.cli.registry import registry
@@ -145,7 +164,7 @@ def _check_stdin(filename: str | None, settings: SettingsTable, verbose: bool) -
     return engine.check_units([unit], project, settings.of_folder(root), rules, verbose=verbose)
 
 
-def _show(report: Report, output_format: str, statistics: bool, colour: bool, quiet: bool) -> None:
+def _show(report: Report, output_format: str, statistics: bool, colour: bool, quiet: bool, runs: Runs | None = None) -> None:
     from mllint_bio.render import problems
 
     if report.problems:
@@ -160,25 +179,28 @@ def _show(report: Report, output_format: str, statistics: bool, colour: bool, qu
     if output_format == "json":
         from mllint_bio.render.json import json
 
-        write(json(report))
+        write(json(report, runs.records() if runs else None))
     elif output_format == "concise" and not statistics:
         from mllint_bio.render.concise import concise
 
-        write(concise(report))
+        write(concise(report, runs.remarks() if runs else None))
     elif not statistics:
         from mllint_bio.render.text import text
 
-        write(text(report, colour=colour))
+        write(text(report, colour=colour, remarks=runs.remarks() if runs else None))
     if not quiet:
+        from mllint_bio.render.plain import one_line
         from mllint_bio.render.text import summary
 
+        closing = summary(report) + "".join(one_line(line) + "\n" for line in (runs.lines if runs else ()))
         if output_format == "text":
-            write(summary(report))
+            write(closing)
         else:
-            click.echo(summary(report), nl=False, err=True)
+            click.echo(closing, nl=False, err=True)
 
 
-def _coloured(color: str) -> bool:
+def coloured(color: str) -> bool:
+    """Whether `--color` means colours on standard output."""
     if color != "auto":
         return color == "always"
     if os.environ.get("NO_COLOR"):

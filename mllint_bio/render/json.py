@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json as encoder
+from collections.abc import Mapping
 from typing import Any
 
 from mllint_bio.diagnostics import Diagnostic, Place, Report
 
 
-def json(report: Report) -> str:
-    """The array; rows and columns are 1-based and, for notebooks, counted inside the cell. The end column is exclusive."""
-    return encoder.dumps([finding(d) for d in report.diagnostics], indent=2) + "\n"
+def json(report: Report, more: Mapping[Diagnostic, dict[str, Any]] | None = None) -> str:
+    """The array; rows and columns are 1-based and, for notebooks, counted inside the cell. The end column is exclusive.
+
+    more: further keys of a finding.
+    """
+    known = more or {}
+    return encoder.dumps([{**finding(d), **known.get(d, {})} for d in report.diagnostics], indent=2) + "\n"
 
 
 def finding(diagnostic: Diagnostic) -> dict[str, Any]:

@@ -30,14 +30,16 @@ if TYPE_CHECKING:
 
 Piece = tuple[str, str]
 Line = list[Piece]
+Remark = tuple[str, str, str]  # a word, what is said, the style of the word
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold cyan"}
 MAX_LINES = 5  # lines of one span that are shown; the rest is an ellipsis
 
 
-def text(report: Report, *, colour: bool = False) -> str:
-    """All findings with excerpts and the closing count; with ANSI colours and links if `colour`."""
-    lines = [line for diagnostic in report.diagnostics for line in _finding(diagnostic, report)]
+def text(report: Report, *, colour: bool = False, remarks: Mapping[Diagnostic, Remark] | None = None) -> str:
+    """All findings with excerpts; with ANSI colours and links if `colour`. remarks: what else is known of a finding."""
+    known = remarks or {}
+    lines = [line for diagnostic in report.diagnostics for line in _finding(diagnostic, report, known.get(diagnostic))]
     return painted(lines) if colour else "".join("".join(piece for piece, _ in line) + "\n" for line in lines)
 
 
@@ -67,7 +69,7 @@ def _many(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 or noun == "info" else "s")
 
 
-def _finding(diagnostic: Diagnostic, report: Report) -> Iterator[Line]:
+def _finding(diagnostic: Diagnostic, report: Report, said: Remark | None) -> Iterator[Line]:
     style = STYLES[diagnostic.severity]
     link = f" link {diagnostic.url}" if diagnostic.url else ""
     yield [
@@ -78,6 +80,8 @@ def _finding(diagnostic: Diagnostic, report: Report) -> Iterator[Line]:
         (f" {one_line(diagnostic.message)}", ""),
     ]
     yield from excerpts(diagnostic, report.units, style)
+    if said is not None:
+        yield remark(diagnostic, *said)
     if diagnostic.remedy:
         yield remark(diagnostic, "help", diagnostic.remedy)
     yield page(diagnostic)
