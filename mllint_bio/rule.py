@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module, metadata
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -36,7 +39,8 @@ class Rule:
     code: three letters and three digits, never reused; name: kebab-case, names the fault; tip: tip of the paper (1-10);
     severity: the usual one, a finding may be lower; variants: names of sub-cases, selectable as `CODE[variant]`;
     preview_variants: those of them that need --preview; programs_only: silent for functions without caller; skip_tests: silent
-    in tests and docs.
+    in tests and docs. confirmed_by: what settles a finding at run time: `trace` (the rule, asked of the observed trace), `repeat`
+    (the program run twice), `cuda` (the same on a CUDA device), `baseline` (tuned baselines on the program's own rows).
     """
 
     code: ClassVar[str]
@@ -49,6 +53,7 @@ class Rule:
     preview_variants: ClassVar[frozenset[str]] = frozenset()
     programs_only: ClassVar[bool] = False
     skip_tests: ClassVar[bool] = False
+    confirmed_by: ClassVar[str] = "trace"
     options: ClassVar[dict[str, Any]] = {}
 
     def check(self, trace: Trace) -> Iterator[Finding]:
@@ -116,6 +121,49 @@ class RegistryError(Exception):
     """A plugin cannot be loaded; the message names the file and what is wrong with it."""
 
 
+def _entry_points() -> list[metadata.EntryPoint]:
+    return sorted(metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda point: (point.name, point.value))
+
+
+def _distribution(point: metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist else point.value
+
+
+def load_rule(code_or_name: str) -> tuple[Rule, str] | None:
+    """One rule and the distribution that registers it, without importing the others; None if no source states this code or name.
+
+    A rule that makes up its code when it is imported is found in the registry only.
+    """
+    wanted = code_or_name.split("[", 1)[0]
+    statement = rf"""^[ \t]+(?:code|name)\b[^=\n]*=[ \t]*["']{re.escape(wanted)}["']"""
+    stated = re.compile(statement.encode(), re.MULTILINE | re.IGNORECASE)
+    for point in _entry_points():
+        for name, file in _sources(point.module):
+            if stated.search(file.read_bytes()):
+                try:
+                    found = Registry({one.code: one() for one in rules_of(import_module(name))}, {}).find(wanted)
+                except Exception:  # the registry says it better
+                    return None
+                if found is not None:
+                    return found, _distribution(point)
+    return None
+
+
+def _sources(module: str) -> Iterator[tuple[str, Path]]:
+    """Modules of a package, or the module, with their files; the package itself is not imported."""
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return
+    folders = list(spec.submodule_search_locations or ()) if spec is not None else []
+    if spec is not None and spec.origin and not folders:
+        yield module, Path(spec.origin)
+    for folder in map(Path, folders):
+        for file in sorted(folder.rglob("*.py")):
+            parts = file.relative_to(folder).with_suffix("").parts
+            yield ".".join((module, *(parts[:-1] if parts[-1] == "__init__" else parts))), file
+
+
 def load_registry() -> Registry:
     """Rules of every installed distribution that registers under `mllint_bio.rules`, sorted by code.
 
@@ -123,12 +171,12 @@ def load_registry() -> Registry:
     """
     rules: dict[str, Rule] = {}
     origin: dict[str, str] = {}
-    for point in sorted(metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda p: (p.name, p.value)):
+    for point in _entry_points():
         try:
             module = point.load()
         except Exception as error:  # a plugin may fail in any way; the user needs to know which one
             raise RegistryError(f"rule plugin {point.name!r} ({point.value}) cannot be imported: {error}") from error
-        distribution = point.dist.name if point.dist else point.value
+        distribution = _distribution(point)
         for rule_class in rules_of(module):
             if rules.get(rule_class.code) is not None:
                 if origin[rule_class.code] == distribution:

@@ -68,6 +68,7 @@ class BaselineNotTunedAlike(Rule):
     name = "baseline-not-tuned-alike"
     tip = 2
     severity = Severity.WARNING
+    confirmed_by = "baseline"
     skip_tests = True
     remedy = "Search the baseline's hyperparameters with the same budget and the same inner validation."
 

@@ -49,6 +49,7 @@ class NoBaselineModel(Rule):
     name = "no-baseline-model"
     tip = 2
     severity = Severity.WARNING
+    confirmed_by = "baseline"
     programs_only = True
     skip_tests = True
     remedy = "Fit a conventional model on the same training rows and score it on the same held-out rows."

@@ -46,6 +46,7 @@ class ContradictoryDeterminismSettings(Rule):
     name = "contradictory-determinism-settings"
     tip = 3
     severity = Severity.WARNING
+    confirmed_by = "cuda"
     remedy = "Set `torch.backends.cudnn.benchmark = False`."
 
     def check(self, trace: Trace) -> Iterator[Finding]:

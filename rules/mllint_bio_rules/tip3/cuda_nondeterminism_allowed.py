@@ -57,6 +57,7 @@ class CudaNondeterminismAllowed(Rule):
     name = "cuda-nondeterminism-allowed"
     tip = 3
     severity = Severity.WARNING
+    confirmed_by = "cuda"
     programs_only = True
     skip_tests = True
 

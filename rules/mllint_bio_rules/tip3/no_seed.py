@@ -56,6 +56,7 @@ class NoSeed(Rule):
     name = "no-seed"
     tip = 3
     severity = Severity.WARNING
+    confirmed_by = "repeat"
     programs_only = True
     skip_tests = True
 

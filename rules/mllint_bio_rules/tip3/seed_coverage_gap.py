@@ -53,6 +53,7 @@ class SeedCoverageGap(Rule):
     name = "seed-coverage-gap"
     tip = 3
     severity = Severity.WARNING
+    confirmed_by = "repeat"
     variants = ("n-jobs",)
     programs_only = True
     skip_tests = True

@@ -57,6 +57,7 @@ class UnorderedIteration(Rule):
     name = "unordered-iteration"
     tip = 3
     severity = Severity.WARNING
+    confirmed_by = "repeat"
     variants = ("files", "set")
     skip_tests = True
     remedy = "Wrap it in `sorted(...)`."

@@ -46,6 +46,7 @@ class UnseededEstimator(Rule):
     name = "unseeded-estimator"
     tip = 3
     severity = Severity.INFO
+    confirmed_by = "repeat"
     programs_only = True
     skip_tests = True
     remedy = "Give it `random_state=SEED`."

@@ -48,6 +48,7 @@ class UnseededSplit(Rule):
     name = "unseeded-split"
     tip = 3
     severity = Severity.WARNING
+    confirmed_by = "repeat"
     programs_only = True
     skip_tests = True
 

@@ -46,6 +46,7 @@ class UnseededTuner(Rule):
     name = "unseeded-tuner"
     tip = 6
     severity = Severity.WARNING
+    confirmed_by = "repeat"
     skip_tests = True
     remedy = "Give the search a seed: `sampler=TPESampler(seed=SEED)`, `random_state=SEED`, `seed=SEED` or `rstate=`."
 

@@ -1,0 +1,194 @@
+"""The sentence with the number: what the events at a finding's places measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mllint_bio.events import Data, Event, Fit, Predict, Resample, Score, Select, Site, Split, Step, Subject
+from mllint_bio.observe.log import Log, Record
+from mllint_bio.observe.observed import Observed
+from mllint_bio.rows import Rows
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence for people and its numbers for JSON."""
+
+    text: str
+    measured: dict[str, Any] = field(default_factory=dict)
+
+
+def figure_of(
+    code: str, at: Sequence[Event], evidence: Sequence[Event], observed: Observed, log: Log, line: Callable[[Site], int]
+) -> Sentence:
+    """The figure of a finding from the events at its place and at the places of its evidence."""
+    look = _Look(observed, log, line)
+    for make in (look.state, look.values, look.rows):
+        sentence = make(code, [*at, *evidence])
+        if sentence is not None:
+            return sentence
+    scores = [event for event in observed.trace.held_out_scores if event.data.rows.known]
+    sentence = look.rows(code, [*at, *evidence, *scores])
+    if sentence is not None:
+        return sentence
+    return look.count(at)
+
+
+@dataclass
+class _Look:
+    observed: Observed
+    log: Log
+    line: Callable[[Site], int]
+
+    def rows(self, code: str, events: Sequence[Event]) -> Sentence | None:
+        """Rows that two of these events share, most telling pair first: learning and scoring, then any two."""
+        known = [(event, _rows(event)) for event in events]
+        sized = [(event, rows) for event, rows in known if rows is not None and rows.known and rows.size]
+        best: tuple[tuple[int, int], Event, Rows, Event, Rows, int] | None = None
+        for position, (one, mine) in enumerate(sized):
+            for other, theirs in sized[position + 1 :]:
+                if one is other or one.at == other.at and type(one) is type(other):
+                    continue
+                shared = mine.shared(theirs)
+                if shared is None:
+                    continue
+                telling = int(isinstance(other, Score)) + int(isinstance(one, (Fit, Select, Step, Resample)))
+                weight = (int(shared > 0) * 2 + telling, shared)
+                if best is None or weight > best[0]:
+                    best = weight, one, mine, other, theirs, shared
+        if best is None:
+            return None
+        _, one, mine, other, theirs, shared = best
+        are = "is" if shared == 1 else "are"
+        text = f"{self._did(one)} {mine.size} rows, {shared or 'none'} of them {are} among the {theirs.size} {self._done(other)}."
+        return Sentence(
+            text,
+            {
+                "rows": mine.size,
+                "other_rows": theirs.size,
+                "shared": shared,
+                "line": self.line(one.at),
+                "other_line": self.line(other.at),
+            },
+        )
+
+    def state(self, code: str, events: Sequence[Event]) -> Sentence | None:
+        """Modes, gradients, value ranges and weights that probes read at these lines."""
+        lines = {self.line(event.at) for event in events}
+        if code == "MLB311":
+            passes = [event for event in events if isinstance(event, (Predict, Step))]
+            modes = [event.mode for event in passes if isinstance(event, Predict)]
+            count = sum(record.count for event in passes if (record := self._record(event)) is not None)
+            if modes:
+                mode = "training" if "train" in modes else "evaluation"
+                return Sentence(f"{count} forward passes ran in {mode} mode.", {"passes": count, "mode": mode})
+        wanted = {"MLB312": "gradient", "MLB313": "range", "MLB314": "weights"}.get(code)
+        if wanted is None:
+            return None
+        found = [one for one in self.log.figures if one.get("what") == wanted]
+        near = [one for one in found if _row(one.get("line")) in lines] or found
+        if not near:
+            return None
+        if wanted == "gradient":
+            return Sentence(
+                f"At {len(near)} of the backward passes, gradients of an earlier step were still there "
+                f"(norm {near[0].get('norm', 0):.3g} before step {near[0].get('step')}).",
+                {"backward_passes": len(near), "first_step": near[0].get("step"), "norm": near[0].get("norm")},
+            )
+        if wanted == "range":
+            low, high = min(one["low"] for one in near), max(one["high"] for one in near)
+            sums = [one["row_sums"] for one in near if one.get("row_sums") is not None]
+            ones = bool(sums) and all(
+                abs(value - 1) < 1e-3 for pair in sums for value in (pair if isinstance(pair, (list, tuple)) else [pair])
+            )
+            tail = " and every row sums to 1: they are probabilities" if ones else ""
+            return Sentence(
+                f"The values that reach the loss lie between {low:.3g} and {high:.3g}{tail}.",
+                {"low": low, "high": high, "row_sums_are_one": ones},
+            )
+        hashes = [one.get("hash") for one in near]
+        return Sentence(
+            f"{len(set(hashes))} different states of the weights were kept or loaded in {len(hashes)} places.",
+            {"states": len(set(hashes)), "captures": len(hashes)},
+        )
+
+    def values(self, code: str, events: Sequence[Event]) -> Sentence | None:
+        """Values of the figures themselves: how many there were, how many distinct predictions a ranking metric got."""
+        scores = [event for event in events if isinstance(event, Score)]
+        records = [record for event in scores if (record := self._record(event)) is not None]
+        if code == "MLB727" and records:
+            distinct = max(record.fields.get("distinct", -1) for record in records)
+            if distinct >= 0:
+                return Sentence(f"The ranking metric received {distinct} distinct values.", {"distinct": distinct})
+        if code == "MLB728" and records and any(record.fields.get("truth_predicted", -1) >= 0 for record in records):
+            return Sentence("The predictions arrived as the truth.", {"truth_is_predicted": True})
+        if code == "MLB729" and records:
+            count = sum(record.count for record in records)
+            return Sentence(f"The figure is a mean over {count} batches.", {"batches": count})
+        if code in ("MLB726", "MLB705") and records:
+            shown = [record.fields["value"] for record in records if record.fields.get("value") is not None]
+            if shown:
+                between = f"between {min(shown):.4g} and {max(shown):.4g}"
+                text = (
+                    f"{len(shown)} figures {between} were computed here." if len(shown) > 1 else f"The figure is {shown[0]:.4g}."
+                )
+                return Sentence(text, {"values": shown[:100]})
+        return None
+
+    def count(self, events: Sequence[Event]) -> Sentence:
+        """That it happened, and how often."""
+        records = [record for event in events if (record := self._record(event)) is not None]
+        times = sum(record.count for record in records) or len(events)
+        return Sentence(f"It happened {times} time{'s' if times != 1 else ''} in this run.", {"times": times})
+
+    def _record(self, event: Event) -> Record | None:
+        number = self.observed.record_of.get(event.id)
+        return self.log.records[number] if number is not None else None
+
+    def _did(self, event: Event) -> str:
+        line = self.line(event.at)
+        match event:
+            case Fit():
+                what = "Training" if event.method == "step" else f"`{_name(event.subject)}.{event.method}`"
+                return f"{what} at line {line} saw"
+            case Step():
+                return f"Training at line {line} saw"
+            case Select():
+                return f"The choice at line {line} looked at"
+            case Split():
+                return f"The split at line {line} divided"
+            case Resample():
+                return f"The resampling at line {line} used"
+            case Score():
+                return f"The figure at line {line} was computed on"
+        return f"Line {line} used"
+
+    def _done(self, event: Event) -> str:
+        line = self.line(event.at)
+        match event:
+            case Score():
+                return f"rows scored at line {line}"
+            case Fit() | Step():
+                return f"rows that {_name(getattr(event, 'subject', None))} learned from at line {line}"
+            case Split():
+                return f"rows divided at line {line}"
+            case Select():
+                return f"rows that the choice at line {line} looked at"
+        return f"rows used at line {line}"
+
+
+def _row(line: Any) -> int:
+    return line[1] if isinstance(line, (tuple, list)) and len(line) == 2 else int(line or 0)
+
+
+def _name(subject: Any) -> str:
+    return subject.label if isinstance(subject, Subject) else "the model"
+
+
+def _rows(event: Event) -> Rows | None:
+    if isinstance(event, Resample):
+        return event.data.rows
+    data = getattr(event, "data", None)
+    return data.rows if isinstance(data, Data) else None

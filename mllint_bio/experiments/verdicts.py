@@ -1,0 +1,252 @@
+"""Verdicts: what the observed trace and the experiments say about each finding, and the figure that each rests on.
+
+The rule itself is asked again, of the observed trace. It speaks: CONFIRMED. It is silent although every place of the finding was
+executed and every row set is known: REFUTED. Anything less is NOT REACHED, with the reason. Findings that depend on chance alone
+(missing seeds) need more than one run: there the repeat experiment decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mllint_bio.diagnostics import Diagnostic
+from mllint_bio.events import Data, Draw, Event, Fit, Resample, Score, Select, Site, Split, Step
+from mllint_bio.experiments.figures import Sentence, figure_of
+from mllint_bio.experiments.program import Program
+from mllint_bio.experiments.results import Judgement, Result, Verdict
+from mllint_bio.findings import Finding
+from mllint_bio.observe.job import Outcome, Status
+from mllint_bio.observe.observed import Observed
+from mllint_bio.rule import Rule
+
+ENDED = {
+    Status.TIMEOUT: "the run was ended after its time limit",
+    Status.MEMORY: "the run needed more memory than it may have",
+    Status.KILLED: "the run was killed",
+    Status.REFUSED: "the sandbox refused what the program needs",
+}
+
+
+@dataclass
+class Verdicts:
+    """Makes the judgements of one program. results: of the experiments that were done, by name (several for `counterfactual`)."""
+
+    program: Program
+    observed: Observed
+    outcome: Outcome
+    results: Sequence[Result]
+
+    def judgements(self) -> list[Judgement]:
+        """One judgement per static finding, and one per fault that only the run shows; gravest first, then by place."""
+        found = self.program.judge(self.observed.trace)
+        judged = []
+        used: set[int] = set()
+        for finding, diagnostic in zip(self.program.findings, self.program.diagnostics, strict=True):
+            twins = [number for number, other in enumerate(found) if self._same(finding, other)]
+            used.update(twins)
+            judged.append(self._judge(finding, diagnostic, found[twins[0]] if twins else None))
+        new = [finding for number, finding in enumerate(found) if number not in used and self._counts(finding)]
+        for finding, diagnostic in zip(new, self.program.diagnostics_of(new), strict=True):
+            sentence = self._figure(finding)
+            judged.append(Judgement(diagnostic, Verdict.OBSERVED, sentence.text, sentence.measured))
+        order = sorted(judged, key=lambda one: (-int(one.finding.severity), one.finding.place.path, one.finding.place.start))
+        return order
+
+    # -- one finding -------------------------------------------------------------------------------------------------
+
+    def _judge(self, finding: Finding, diagnostic: Diagnostic, twin: Finding | None) -> Judgement:
+        rule = self._rule(finding.code)
+        how = rule.confirmed_by if rule is not None else "trace"
+        verdict, sentence = {
+            "repeat": self._by_repeat,
+            "cuda": self._by_device,
+            "baseline": self._by_baseline,
+        }.get(how, self._by_trace)(finding, twin)
+        effect = next(
+            (
+                one.verdict
+                for one in self.results
+                if one.name == "counterfactual" and one.place == str(diagnostic.place) and one.verdict
+            ),
+            "",
+        )
+        return Judgement(diagnostic, verdict, sentence.text, sentence.measured, effect)
+
+    def _by_trace(self, finding: Finding, twin: Finding | None) -> tuple[Verdict, Sentence]:
+        if twin is not None:
+            return Verdict.CONFIRMED, self._figure(twin)
+        missing = self._not_executed(finding)
+        if missing is not None:
+            return Verdict.NOT_REACHED, Sentence(missing)
+        unknown = self._unidentified(finding)
+        if unknown:
+            return Verdict.NOT_REACHED, Sentence(unknown)
+        if not self.outcome.finished:
+            return Verdict.NOT_REACHED, Sentence(self._end())
+        return Verdict.REFUTED, self._counter_figure(finding)
+
+    def _by_repeat(self, finding: Finding, twin: Finding | None) -> tuple[Verdict, Sentence]:
+        missing = self._not_executed(finding)
+        if missing is not None:
+            return Verdict.NOT_REACHED, Sentence(missing)
+        if twin is None and self.outcome.finished:
+            line = self._line(finding.at)
+            return Verdict.REFUTED, Sentence(
+                f"The call at line {line} drew no random numbers from a global generator."
+                if line
+                else "No generator was drawn from.",
+                {"draws": 0},
+            )
+        repeat = self._result("repeat")
+        if repeat is None or repeat.status != "done":
+            reason = repeat.reason if repeat is not None else "the repeat experiment was not asked for"
+            return Verdict.NOT_REACHED, Sentence(f"The program was not run a second time: {reason}.")
+        figures = repeat.figures
+        drawn = self._drawn(finding)
+        measured = {**figures, "draws": drawn}
+        if figures.get("identical"):
+            return Verdict.REFUTED, Sentence(
+                f"{figures.get('runs')} runs agree bit for bit: the same splits, losses, scores and predictions.", measured
+            )
+        if finding.code == "MLB303" and figures.get("same_split") is True:
+            return Verdict.REFUTED, Sentence(f"{figures.get('runs')} runs divided the rows in the same way.", measured)
+        return Verdict.CONFIRMED, Sentence(_difference(figures), measured)
+
+    def _by_device(self, finding: Finding, twin: Finding | None) -> tuple[Verdict, Sentence]:
+        result = self._result("determinism")
+        if result is None or result.status != "done" or result.figures.get("device") != "cuda":
+            return Verdict.NOT_REACHED, Sentence("Only a run on a CUDA device can answer this; this one ran on the CPU.")
+        if result.figures.get("identical"):
+            return Verdict.REFUTED, Sentence(result.verdict, result.figures)
+        return Verdict.CONFIRMED, Sentence(result.verdict, result.figures)
+
+    def _by_baseline(self, finding: Finding, twin: Finding | None) -> tuple[Verdict, Sentence]:
+        result = self._result("tuned-baseline")
+        if result is None or result.status != "done":
+            reason = f": {result.reason}" if result is not None and result.reason else ""
+            return Verdict.NOT_REACHED, Sentence(f"No tuned baseline was measured{reason}.")
+        if twin is None:
+            return Verdict.REFUTED, Sentence(result.verdict, result.figures)
+        return Verdict.CONFIRMED, Sentence(result.verdict, result.figures)
+
+    # -- what was reached --------------------------------------------------------------------------------------------
+
+    def _not_executed(self, finding: Finding) -> str | None:
+        """Why the finding's place was not reached; None if it was."""
+        for site in (finding.at, *(one.at for one in finding.evidence)):
+            span = self.program.spans.get(site)
+            if span is None:
+                continue
+            reached = any(
+                path == span.path and (span.statement == row or span.first <= row <= span.last)
+                for path, row in self.observed.lines
+            )
+            if not reached:
+                return f"Line {span.first} of {span.path} was not executed: {self._end()}"
+        return None
+
+    def _end(self) -> str:
+        if self.outcome.finished:
+            return "this run took another branch."
+        reason = ENDED.get(self.outcome.status, self.outcome.reason or self.outcome.status.value)
+        return f"{reason}." if not reason.endswith(".") else reason
+
+    def _unidentified(self, finding: Finding) -> str:
+        """Why the rule's silence proves nothing; empty if it does."""
+        asked = [*self._events(finding.at), *(event for one in finding.evidence for event in self._events(one.at))]
+        rested = [event for event in asked if isinstance(event, (Fit, Score, Split, Resample, Select, Step))]
+        if not asked:
+            return "Nothing that a probe could see happened at this place."
+        for event in rested:
+            data = getattr(event, "data", None)
+            if isinstance(data, Data) and not data.rows.known and not isinstance(event, (Step, Select)):
+                return f"The rows at line {self._line(event.at)} could not be identified."
+        return ""
+
+    # -- figures -----------------------------------------------------------------------------------------------------
+
+    def _figure(self, finding: Finding) -> Sentence:
+        return figure_of(
+            finding.code,
+            self._events(finding.at),
+            [event for one in finding.evidence for event in self._events(one.at)],
+            self.observed,
+            self.outcome.log,
+            self._line,
+        )
+
+    def _counter_figure(self, finding: Finding) -> Sentence:
+        sentence = self._figure(finding)
+        if sentence.text and sentence.measured.get("shared") == 0:
+            return sentence
+        return Sentence(
+            f"The rule was asked again with the {len(self.observed.trace.events)} events that the run recorded, and has nothing to object.",
+            sentence.measured,
+        )
+
+    def _drawn(self, finding: Finding) -> int:
+        numbers = {self.observed.record_of.get(event.id) for event in self._events(finding.at) if isinstance(event, Draw)}
+        return sum(self.outcome.log.records[number].count for number in numbers if number is not None)
+
+    # -- lookups -----------------------------------------------------------------------------------------------------
+
+    def _same(self, finding: Finding, other: Finding) -> bool:
+        if finding.code != other.code:
+            return False
+        rule = self._rule(finding.code)
+        if rule is not None and rule.programs_only and finding.code.startswith("MLB30"):
+            return True  # one finding per entry point, wherever it is shown
+        return other.at == finding.at and other.at.node >= 0 or self._line(other.at) == self._line(finding.at)
+
+    def _counts(self, finding: Finding) -> bool:
+        """Whether a fault that only the run shows is told: not where chance or design decide, and only with an event behind it."""
+        rule = self._rule(finding.code)
+        if rule is None or rule.confirmed_by in ("cuda", "baseline"):
+            return False
+        return any(event.id in self.observed.record_of for event in self._events(finding.at))
+
+    def _events(self, site: Site) -> list[Event]:
+        line = self._line(site)
+        return [
+            event for event in self.observed.trace.events if event.at == site and (site.node >= 0 or self._line(event.at) == line)
+        ]
+
+    def _line(self, site: Site) -> int:
+        span = self.program.spans.get(site) if site.node >= 0 else None
+        return span.first if span is not None else site.line
+
+    def _rule(self, code: str) -> Rule | None:
+        return next((rule for rule in self.program.rules if rule.code == code), None)
+
+    def _result(self, name: str) -> Result | None:
+        return next((one for one in self.results if one.name == name), None)
+
+
+def _difference(figures: Mapping[str, Any]) -> str:
+    """The first difference between the runs, and how far their metric spreads."""
+    parts = []
+    first = figures.get("first_difference")
+    if isinstance(first, Mapping):
+        place = f" (line {first['line']})" if first.get("line") else ""
+        values = first.get("values") or ()
+        shown = " and ".join(_short(value) for value in list(values)[:2])
+        parts.append(
+            f"{figures.get('runs')} runs of the same command differ: {first.get('what', 'a result')}{f' is {shown}' if shown else ''}{place}"
+        )
+    else:
+        parts.append(f"{figures.get('runs')} runs of the same command differ")
+    metric = figures.get("metric")
+    if isinstance(metric, Mapping) and metric.get("min") is not None and metric.get("min") != metric.get("max"):
+        parts.append(f"{metric.get('name', 'the metric')} between {_short(metric['min'])} and {_short(metric['max'])}")
+    return "; ".join(parts) + "."
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def not_reached(diagnostics: Iterable[Diagnostic], reason: str) -> list[Judgement]:
+    """The judgements of a program that could not be started."""
+    return [Judgement(one, Verdict.NOT_REACHED, reason) for one in diagnostics]
