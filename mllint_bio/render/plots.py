@@ -132,7 +132,7 @@ def tick_labels(values: Sequence[float]) -> list[str]:
 
 def spread(values: Iterable[float], pad: float = 0.04) -> tuple[float, float]:
     """The ends of an axis: lowest and highest finite value with some air, but none below zero where nothing is."""
-    known = [value for value in values if math.isfinite(value) and abs(value) < 1e300]
+    known = [value for value in values if _drawable(value)]
     if not known:
         return 0.0, 1.0
     low, high = min(known), max(known)
@@ -263,7 +263,8 @@ def _curves(plot: Plot) -> _Canvas:
     left_out = sum(len(series.y) for series in plot.series) - sum(map(len, drawn))
     all_x = [x for points in drawn for x, _ in points]
     all_y = [y for points in drawn for _, y in points]
-    all_y += [v for series in plot.series for v in (*series.low, *series.high) if math.isfinite(v)]
+    reference = _mark(plot)
+    all_y += [v for series in plot.series for v in (*series.low, *series.high) if _drawable(v)]
     if not all_x:
         return _nothing(left_out)
     canvas.legend([series.name for series in plot.series])
@@ -274,7 +275,7 @@ def _curves(plot: Plot) -> _Canvas:
         if len(marks) > 7:
             named = [text if n % (len(marks) // 5) == 0 else "" for n, text in enumerate(named)]
     else:
-        marks = ticks(*spread([*all_y, *([plot.mark] if plot.mark is not None else [])]))
+        marks = ticks(*spread([*all_y, *([reference] if reference is not None else [])]))
         named = tick_labels(marks)
     left = MARGIN + max(map(width_of, named)) + 8
     top = canvas.height + (22 if plot.y_label else 10)
@@ -304,9 +305,9 @@ def _curves(plot: Plot) -> _Canvas:
     for n, (series, points) in enumerate(zip(plot.series, drawn, strict=True)):
         _band(canvas, series, n, x, y)
         _curve(canvas, series, points, n, x, y)
-    if plot.mark is not None and math.isfinite(plot.mark) and marks[0] <= plot.mark <= marks[-1]:
-        canvas.line("mark", left, y(plot.mark), right, y(plot.mark))
-        canvas.write(shortened(plot.mark_label, 200, 11), right, y(plot.mark) - 5, "small marked halo end")
+    if reference is not None and marks[0] <= reference <= marks[-1]:
+        canvas.line("mark", left, y(reference), right, y(reference))
+        canvas.write(shortened(plot.mark_label, 200, 11), right, y(reference) - 5, "small marked halo end")
     _count_left_out(canvas, left_out)
     return canvas
 
@@ -331,7 +332,7 @@ def _band(canvas: _Canvas, series: Series, n: int, x: _Scale, y: _Scale) -> None
     whole = [
         (a, low, high)
         for a, low, high in zip(_positions(series), series.low, series.high, strict=True)
-        if all(map(math.isfinite, (a, low, high)))
+        if all(map(_drawable, (a, low, high)))
     ]
     if len(whole) > 1:
         upper = thinned([(a, high) for a, _, high in whole])
@@ -391,7 +392,7 @@ def _rows(plot: Plot, draw: Callable[[_Canvas, _Scale, float, _Point, int], None
     canvas.legend([series.name for series in plot.series])
     surplus = len(rows) - MOST_ROWS
     rows = rows[:MOST_ROWS]
-    mark = plot.mark if plot.mark is not None and math.isfinite(plot.mark) else None
+    mark = _mark(plot)
     values = [v for _, point, _ in rows for v in point if v is not None]
     values += [mark] if mark is not None else []
     if zero:
@@ -451,11 +452,11 @@ def _reference(canvas: _Canvas, plot: Plot, at: float, mark: float, top: float, 
 
 def _histogram(plot: Plot) -> _Canvas:
     """How often which value came; every single value as a tick below; the real score as a line."""
-    values = [y for y in plot.series[0].y if math.isfinite(y)] if plot.series else []
+    values = [y for y in plot.series[0].y if _drawable(y)] if plot.series else []
     left_out = len(plot.series[0].y) - len(values) if plot.series else 0
     if not values:
         return _nothing(left_out)
-    mark = plot.mark if plot.mark is not None and math.isfinite(plot.mark) else None
+    mark = _mark(plot)
     canvas = _Canvas()
     ends = spread([*values, *([mark] if mark is not None else [])], 0.03)
     marks = ticks(*ends)
@@ -583,7 +584,12 @@ def _stretches(series: Series) -> list[list[tuple[float, float]]]:
     return [stretch for stretch in found if stretch]
 
 
+def _mark(plot: Plot) -> float | None:
+    return plot.mark if plot.mark is not None and _drawable(plot.mark) else None
+
+
 def _drawable(value: float) -> bool:
+    """Whether a value has a place on an axis: differences of larger ones are infinite."""
     return math.isfinite(value) and abs(value) < 1e300
 
 
