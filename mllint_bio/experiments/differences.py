@@ -1,4 +1,4 @@
-"""The first difference between runs of one program, in words: split, training data, losses, parameters, scores, predictions, text.
+"""The first difference between runs of one program, in words: split, training data, losses, parameters, scores, predictions.
 
 Causes are looked at before effects: other parts of a split explain another loss. Times, dates, addresses and scratch paths in
 the printed text are no differences. Where runs were cut off (a limit of time), only what all of them reached is compared.

@@ -12,9 +12,10 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from mllint_bio.experiments.study import Study
 from mllint_bio.observe.job import Outcome
 from mllint_bio.observe.log import Line, Log, Record, Seen
-from mllint_bio.trace import SUPERVISED_FAMILIES, Trace
+from mllint_bio.trace import SUPERVISED_FAMILIES
 
 _LEARNERS = ("estimator", "tuner", "trainer", "module")
 _UP = r"acc(?:uracy)?|auc|auroc|roc|auprc|f1|r2|r²|precision|recall|sensitivity|specificity|mcc|kappa|dice|iou|jaccard|corr\w*|pearson\w*|spearman\w*|c-?index|concordance|score|nmi|ari"  # noqa: E501
@@ -68,19 +69,21 @@ def figures(outcome: Outcome) -> list[Figure]:
     return sorted(found, key=lambda figure: figure.event)
 
 
-def reported(outcome: Outcome, trace: Trace | None = None, near: Collection[Line] = ()) -> Figure | None:
-    """The test metric of a run; None if nothing was scored that could be observed or read.
+def reported(study: Study, near: Collection[Line] = ()) -> Figure | None:
+    """The test metric of a program, as its first run computed it; None if nothing was scored that could be observed or read.
 
     near: lines that a finding names; a held-out figure computed there is preferred to a later one.
     """
-    ranked = [(_rank(outcome.log, figure, trace), figure) for figure in figures(outcome)]
+    outcome = study.first
+    ranked = [(_rank(study, figure), figure) for figure in figures(outcome)]
     best = max((rank for rank, _ in ranked), default=0)
     if best < _APART:
         text = printed(outcome.output)
         if text is not None:
             return text
     named = [figure for rank, figure in ranked if rank >= _APART and figure.line in near]
-    return (named or [figure for rank, figure in ranked if rank == best] or [None])[-1]
+    chosen = named or [figure for rank, figure in ranked if rank == best]
+    return chosen[-1] if chosen else None
 
 
 def again(figure: Figure, outcome: Outcome, moved: Callable[[Line], Line | None] = lambda line: line) -> Figure | None:
@@ -111,7 +114,8 @@ def printed(output: str) -> Figure | None:
     found = [one for one in _all_printed(output) if not _TRAINING_WORD.search(one.name)]
     held_out = [one for one in found if _HELD_OUT_WORD.search(one.name)]
     scores = [one for one in held_out or found if one.direction == "up"]
-    return (scores or held_out or found or [None])[-1]
+    chosen = scores or held_out or found
+    return chosen[-1] if chosen else None
 
 
 def _all_printed(output: str) -> list[Figure]:
@@ -134,17 +138,18 @@ def _all_printed(output: str) -> list[Figure]:
 _REPORTED, _HELD_OUT, _APART = 3, 2, 1
 
 
-def _rank(log: Log, figure: Figure, trace: Trace | None) -> int:
+def _rank(study: Study, figure: Figure) -> int:
     """How well a figure is known to be a reported figure of held-out rows."""
-    if trace is not None:
-        events = [s for s in trace.scores if (s.at.path, s.at.line) == figure.line and s.metric == figure.metric]
-        held_out = [score for score in events if trace.held_out(score)]
-        if held_out:
-            return _REPORTED if any(trace.reported(score) for score in held_out) else _HELD_OUT
-    record = next(record for record in log.records if record.number == figure.event)
-    if record.fields.get("family") not in SUPERVISED_FAMILIES:
+    trace, log = study.trace, study.first.log
+    records = [r for r in log.of("Score") if r.line == figure.line and str(r.fields.get("metric", "")) == figure.metric]
+    events = {study.event_of.get(record.number) for record in records}
+    known = [s for s in trace.scores if s.id in events or ((s.at.path, s.at.line) == figure.line and s.metric == figure.metric)]
+    held_out = [score for score in known if trace.held_out(score)]
+    if held_out:
+        return _REPORTED if any(trace.reported(score) for score in held_out) else _HELD_OUT
+    if records[-1].fields.get("family") not in SUPERVISED_FAMILIES:
         return 0
-    return _APART if record.fields.get("cross_validated") or _apart(log, record) else 0
+    return _APART if records[-1].fields.get("cross_validated") or _apart(log, records[-1]) else 0
 
 
 def _apart(log: Log, record: Record) -> bool:

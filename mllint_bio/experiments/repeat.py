@@ -1,7 +1,6 @@
 """Repeat: the same command again and again, in fresh processes, and the first thing in which the runs differ.
 
-Every run has another `PYTHONHASHSEED`, as runs have that nobody takes care of, unless the environment sets one. Source of the
-idea that a claim of reproducibility is a double run: Pineau et al., "Improving Reproducibility in Machine Learning Research" (2021).
+Every run has another `PYTHONHASHSEED`, as runs have that nobody takes care of, unless the environment sets one.
 """
 
 from __future__ import annotations
@@ -95,7 +94,7 @@ def told(name: str, title: str, study: Study, outcomes: Sequence[Outcome], runs:
 
 def the_metric(study: Study, outcomes: Sequence[Outcome]) -> tuple[Figure | None, list[float]]:
     """The reported test metric and its value in each run that computed it."""
-    figure = next((f for outcome in outcomes if (f := metric.reported(outcome, study.trace)) is not None), None)
+    figure = metric.reported(study)
     if figure is None:
         return None, []
     return figure, [same.value for outcome in outcomes if (same := metric.again(figure, outcome)) is not None]

@@ -46,7 +46,8 @@ class SeededRepeat:
         outcomes = study.run([seeded(study, k) for k in range(first)])
         runs = f"{len(usable(outcomes))} runs with every generator seeded"
         further = allowed.runs - first if len(usable(outcomes)) > 1 else 0
-        remaining, sentence, extra = ([], "", 0)
+        remaining: list[str] = []
+        sentence, extra = "", 0
         if further >= 1:
             remaining, sentence, extra = _what_stays(study, usable(outcomes), further)
         result = told(self.name, self.title, study, outcomes, runs, sentence, allowed.note)
@@ -70,7 +71,7 @@ def _what_stays(study: Study, outcomes: Sequence[Outcome], further: int) -> tupl
         assert seen.first is not None
         return (
             ["hash order"],
-            f"With another hash seed they are not: {seen.first.words}. The order of a set or of a dictionary of texts reaches the result.",
+            f"With another hash seed they are not: {seen.first.words}. The order of a set of texts reaches the result.",
             len(others),
         )
     spent = 0

@@ -6,7 +6,7 @@ outcomes by content key and counts them against the budget.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,7 +35,8 @@ class Study:
 
     job: the plain run, without controls; first: its outcome (observed with `capture`); trace: the observed trace of that run;
     findings: static findings of the program, at their places; units: source units of the project by path as in `Line`;
-    run: runs jobs and gives their outcomes in the same order; budget: how much may be spent; device: cpu or cuda, as in effect.
+    run: runs jobs and gives their outcomes in the same order; budget: how much may be spent; device: cpu or cuda, as in effect;
+    event_of: number of a record in the log of the first run -> id of the trace's event (`Observed.event_of`).
     """
 
     job: Job
@@ -47,6 +48,7 @@ class Study:
     budget: Budget = field(default_factory=Budget)
     device: str = "cpu"
     progress: Callable[[str], None] = lambda text: None
+    event_of: Mapping[int, int] = field(default_factory=dict)
 
 
 class Experiment(Protocol):
