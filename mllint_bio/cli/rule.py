@@ -54,8 +54,13 @@ def _page(wanted: str) -> dict[str, Any]:
                 "origin": "mllint-bio",
                 "url": rule_url(engine.code, engine.name),
             }
-    installed = registry()
-    found = installed.find(wanted)
+    from mllint_bio.rule import load_rule
+
+    found, origin = load_rule(wanted) or (None, "")
+    if found is None:
+        installed = registry()
+        found = installed.find(wanted)
+        origin = installed.origin[found.code] if found is not None else ""
     if found is None:
         from difflib import get_close_matches
 
@@ -72,6 +77,6 @@ def _page(wanted: str) -> dict[str, Any]:
         "page": found.page(),
         "remedy": found.remedy,
         "variants": list(found.variants),
-        "origin": installed.origin[found.code],
+        "origin": origin,
         "url": rule_url(found.code, found.name),
     }

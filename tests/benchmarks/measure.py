@@ -15,9 +15,12 @@ from pathlib import Path
 
 MLLINT = (sys.executable, "-m", "mllint_bio")
 ROOT = Path(__file__).parents[2]
-# The measured folder must not come first on the search path: it may hold a `tests` or a `json` of its own.
+# The measured folder must not come first on the search path: it may hold a `tests` or a `json` of its own. Every program starts
+# from bytecode, as installed programs do, wherever this is run: some environments forbid to write it beside the source.
 ENVIRONMENT = {
     "PYTHONSAFEPATH": "1",
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir(), "mllint-bio-benchmark-bytecode")),
     "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
 }
 

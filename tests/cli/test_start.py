@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mllint_bio.rule import load_registry, load_rule
+
 HEAVY = (
     "libcst",
     "astroid",
@@ -47,6 +49,28 @@ def test_cheap_commands_import_nothing_heavy(arguments: list[str]) -> None:
 def test_rule_pages_import_rules_only() -> None:
     """Showing a rule's page imports the rules, which do not import LibCST."""
     assert imported_by("rule", "MLB706") <= {"mllint_bio_rules", "mllint_bio.rule"}
+
+
+@pytest.mark.parametrize("wanted", ["MLB706", "mlb706[variant]", "transform-fitted-before-split"])
+def test_one_rule_page_imports_one_rule(wanted: str) -> None:
+    """Of all rules, only the one whose page is shown is imported, however it is named."""
+    code = f"""
+import sys
+from mllint_bio.rule import Rule, load_rule
+found, origin = load_rule({wanted!r})
+print(found.code, origin, *(rule.code for rule in Rule.__subclasses__()))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["MLB706", "mllint-bio", "MLB706"]
+
+
+def test_every_rule_is_found_without_the_others() -> None:
+    """Each registered rule is found by its code and by its name from its source, and is the registered one."""
+    for rule in load_registry():
+        for wanted in (rule.code, rule.name):
+            found = load_rule(wanted)
+            assert found is not None and type(found[0]) is type(rule)
+    assert load_rule("MLB999") is None
 
 
 def mllint_bio(*arguments: str) -> subprocess.CompletedProcess[str]:
