@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class Recorder:
         self.arrays = arrays
         self.steps = 0
         self.records = 0
-        self._locate = locate
+        self.locate = locate
         self._local = threading.local()
         self._lock = threading.RLock()
         self._subjects: dict[int, tuple[Any, int]] = {}
@@ -66,18 +67,22 @@ class Recorder:
         self.batch: Tag | None = None
         self.learned: dict[int, frozenset[int]] = {}  # subject number -> Fit events that its state rests on
         self.fits: list[int] = []  # numbers of Fit events, in order
+        self.last: Record | None = None  # the record that was written last
 
     # -- where we are ----------------------------------------------------------------------------------------------
 
-    def site(self) -> tuple[Line, tuple[Line, ...]]:
-        """The innermost line of the user's code on the stack, and the call sites around it from the entry point inwards."""
+    def site(self, frame: FrameType | None = None) -> tuple[Line, tuple[Line, ...]]:
+        """The innermost line of the user's code on the stack, and the call sites around it from the entry point inwards.
+
+        frame: where to begin (default: the caller).
+        """
         found: list[Line] = []
-        frame = sys._getframe(1)
+        frame = frame or sys._getframe(1)
         while frame is not None:
-            line = self._locate(frame.f_code.co_filename, frame.f_lineno)
+            line = self.locate(frame.f_code.co_filename, frame.f_lineno)
             if line is not None:
                 found.append(line)
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back
         return (found[0], tuple(reversed(found[1:]))) if found else (NOWHERE, ())
 
     @contextmanager
@@ -157,14 +162,24 @@ class Recorder:
 
     # -- events ----------------------------------------------------------------------------------------------------
 
-    def event(self, kind: str, api: str, data: dict[str, Any] | None = None, /, *, merge: Any = None, **fields: Any) -> int:
+    def event(
+        self,
+        kind: str,
+        api: str,
+        data: dict[str, Any] | None = None,
+        /,
+        *,
+        merge: Any = None,
+        site: tuple[Line, tuple[Line, ...]] | None = None,
+        **fields: Any,
+    ) -> int:
         """Write an event and return its number.
 
-        data: values by field name (`data`, `target`, `truth`, `parts` as a list, ...), whose rows are identified here; fields:
-        the other fields, plain values and subject numbers; merge: repeats with the same line, kind, api and `merge` become one
-        event while nothing else happens (None: never merged).
+        data: values by field name (`data`, `target`, `truth`, `parts` as a list, ...), whose rows are identified here, or their
+        tags; fields: the other fields, plain values and subject numbers; merge: repeats with the same line, kind, api and
+        `merge` become one event while nothing else happens (None: never merged); site: where it happened, if not here.
         """
-        line, calls = self.site()
+        line, calls = site or self.site()
         seen = {name: self._see(value, f"{api}") for name, value in (data or {}).items()}
         with self._lock:
             key = None if merge is None else (kind, line, calls, api, merge)
@@ -182,12 +197,23 @@ class Recorder:
             record = Record(self.records, kind, line, calls, api, {**plain, **fields})
             self.records += 1
             self.writer.write("event", record)
+            self.last = record
             if key is not None:
                 growing = _Open(record, {name: [tokens] for name, (tokens, _) in seen.items() if isinstance(tokens, np.ndarray)})
                 (self._drawn if kind == "Draw" else self._cycle)[key] = growing
             return record.number
 
+    def revise(self, record: Record, **changes: Any) -> None:
+        """Write a record again: later calls told more about it. Changes are fields, or `line` and `api`."""
+        with self._lock:
+            record.line = changes.pop("line", record.line)
+            record.api = changes.pop("api", record.api)
+            record.fields.update(changes)
+            self.writer.write("event", record)
+
     def _see(self, value: Any, label: str) -> tuple[Any, Any]:
+        if isinstance(value, Tag):
+            return value.tokens, value
         if isinstance(value, list | tuple) and value and all(is_data(part) for part in value):
             return [self.rows(part, label) for part in value], [self.tag(part) for part in value]
         return self.rows(value, label), self.tag(value)
