@@ -182,7 +182,7 @@ class Verdicts:
         if sentence.text and sentence.measured.get("shared") == 0:
             return sentence
         return Sentence(
-            f"The rule was asked again with the {len(self.observed.trace.events)} events that the run recorded, and has nothing to object.",
+            f"Asked again with the {len(self.observed.trace.events)} events of the run, the rule has nothing to object.",
             sentence.measured,
         )
 
@@ -201,7 +201,7 @@ class Verdicts:
         return other.at == finding.at and other.at.node >= 0 or self._line(other.at) == self._line(finding.at)
 
     def _counts(self, finding: Finding) -> bool:
-        """Whether a fault that only the run shows is told: not where chance or design decide, and only with an event behind it."""
+        """Whether a fault that only the run shows is told: not where design decides, and only with an event behind it."""
         rule = self._rule(finding.code)
         if rule is None or rule.confirmed_by in ("cuda", "baseline"):
             return False
@@ -226,17 +226,12 @@ class Verdicts:
 
 def _difference(figures: Mapping[str, Any]) -> str:
     """The first difference between the runs, and how far their metric spreads."""
-    parts = []
+    parts = [f"{figures.get('runs')} runs of the same command differ"]
     first = figures.get("first_difference")
     if isinstance(first, Mapping):
         place = f" (line {first['line']})" if first.get("line") else ""
-        values = first.get("values") or ()
-        shown = " and ".join(_short(value) for value in list(values)[:2])
-        parts.append(
-            f"{figures.get('runs')} runs of the same command differ: {first.get('what', 'a result')}{f' is {shown}' if shown else ''}{place}"
-        )
-    else:
-        parts.append(f"{figures.get('runs')} runs of the same command differ")
+        values = " and ".join(_short(value) for value in list(first.get("values") or ())[:2])
+        parts[0] += f": {first.get('what', 'a result')}{f' is {values}' if values else ''}{place}"
     metric = figures.get("metric")
     if isinstance(metric, Mapping) and metric.get("min") is not None and metric.get("min") != metric.get("max"):
         parts.append(f"{metric.get('name', 'the metric')} between {_short(metric['min'])} and {_short(metric['max'])}")
