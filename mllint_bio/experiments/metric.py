@@ -159,6 +159,9 @@ def _apart(log: Log, record: Record) -> bool:
     if not scored or not fits:
         return False
     subject = record.fields.get("subject")
+    seen = record.fields.get("data")
+    if subject is None and isinstance(seen, Seen) and seen.predicted >= 0:
+        subject = next((r.fields.get("subject") for r in log.of("Predict") if r.number == seen.predicted), None)
     own = [fit for fit in fits if fit.fields.get("subject") == subject] if isinstance(subject, int) else []
     return all(not (scored.get(source, 0) & mask) for fit in own or fits for source, mask in _rows(log, fit).items())
 
