@@ -230,7 +230,7 @@ def _module(setting: Setting, name: str, arguments: list[str]) -> Callable[[], N
     sys.argv[:] = ["-m", *arguments]
     try:
         # Finds `__main__` of packages, imports the parents, and explains what is wrong, exactly as `python -m` does.
-        _, spec, code = runpy._get_module_details(name)  # type: ignore[attr-defined]
+        _, spec, code = runpy._get_module_details(name, error=runpy._Error)  # type: ignore[attr-defined]
     except runpy._Error as error:  # type: ignore[attr-defined]
         return _one_line(error)
     except SyntaxError as error:
@@ -296,7 +296,9 @@ def _protect(writable: tuple[str, ...], refusals: str) -> bool:
     import glob
 
     devices = [file for pattern in guard.DEVICE_FILES for file in glob.glob(pattern)]
-    return landlock.restrict_writes((*writable, *guard.DEVICE_FOLDERS, "/proc/self"), (*devices, refusals))
+    # The folder around the copy as well: removing the copy itself is a change of that.
+    around = os.path.dirname(writable[0])
+    return landlock.restrict_writes((around, *writable, *guard.DEVICE_FOLDERS, "/proc/self"), (*devices, refusals))
 
 
 def _limit_memory(limit: int | None) -> None:
@@ -397,7 +399,7 @@ def _show(error: BaseException) -> None:
         while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
             trace = trace.tb_next
         hook = sys.excepthook if sys.excepthook is not None else traceback.print_exception
-        hook(type(error), error, trace)
+        hook(type(error), error.with_traceback(trace), trace)
 
 
 def _flush() -> None:

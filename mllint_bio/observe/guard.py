@@ -124,7 +124,7 @@ class Guard:
         self._change(text, "writing")
 
     def _own_copy(self, path: str, *, empty: bool = False) -> None:
-        """Large files of the copy are links to the original: before the first write, a file of its own comes in the link's place."""
+        """Large files of the copy are links to the original: before the first write, a copy takes the place of the link."""
         if not os.path.islink(path):
             return
         place = os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))

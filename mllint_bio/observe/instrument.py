@@ -144,8 +144,8 @@ class Instrumenter:
                 self._loops.setdefault(path, {})[line] = kind
 
     def change(self, tree: ast.Module, path: str, before: int = 0, *, links: bool = True, shows_last: bool = False) -> ast.Module:
-        """Change a tree in place. `before` lines of the unit precede its first line; links: with `__mllint_made__`; shows_last: the
-        value of a last expression is shown (a notebook's cell), so it stays last."""
+        """Change a tree in place. `before` lines of the unit precede its first line; links: with `__mllint_made__`; shows_last:
+        the value of a last expression is shown (a notebook's cell), so it stays last."""
         change = _Change(dict(self._marks.get(path, {})), self._loops.get(path, {}), before, links)
         change.statements(tree.body, first=True, shows_last=shows_last)
         return ast.fix_missing_locations(tree)

@@ -44,7 +44,7 @@ _SHELL_MAGICS = (
 
 @dataclass(frozen=True)
 class _Cell:
-    """A code cell: its number among all cells, its source as the author wrote it, the lines of the unit in front of it, its tags."""
+    """A code cell. number: among all cells; source: as the author wrote it; before: lines of the unit in front of it."""
 
     number: int
     source: str
@@ -210,7 +210,7 @@ def main(arguments: list[str]) -> None:
     child.use_own_paths(setting)
     from ipykernel.kernelapp import IPKernelApp
 
-    app = IPKernelApp.instance()
+    app: Any = IPKernelApp.instance()
     app.initialize([*arguments[1:], "--HistoryManager.enabled=False"])
     notebook, cells, _ = _cells(setting)
     folder = os.path.dirname(os.path.join(setting.folder, setting.own_path(setting.job.command.target)))
