@@ -17,7 +17,7 @@ from mllint_bio.predict import ir
 from mllint_bio.predict import spans as _spans
 from mllint_bio.predict.interpreter import Call, Frame, OutOfBudget, Run
 from mllint_bio.predict.project import Module, Project, import_names_in, imports_catalogued
-from mllint_bio.predict.skeleton import Skeleton, read, syntax_problems
+from mllint_bio.predict.skeleton import at_hand, syntax_problems
 from mllint_bio.predict.values import Array, Func, Klass, Obj, Value
 from mllint_bio.rows import source
 from mllint_bio.sources import Problem, SourceUnit
@@ -92,20 +92,7 @@ def functions(
 
 def spans(unit: SourceUnit, sites: Iterable[Site]) -> dict[Site, tuple[int, int]]:
     """Offsets [start, end) in the unit's text of sites of this unit."""
-    return _spans.spans(_skeleton(unit.path, unit.digest, unit), sites)
-
-
-_LAST_READ: dict[tuple[str, str], Skeleton] = {}
-
-
-def _skeleton(path: str, digest: str, unit: SourceUnit) -> Skeleton:
-    """The skeleton of a unit; the last few are kept, since findings of one file are placed one after the other."""
-    key = (path, digest)
-    if key not in _LAST_READ:
-        while len(_LAST_READ) >= 8:
-            del _LAST_READ[next(iter(_LAST_READ))]
-        _LAST_READ[key] = read(unit)
-    return _LAST_READ[key]
+    return _spans.spans(at_hand(unit), sites)
 
 
 def _is_test(module: Module, root: Path) -> bool:

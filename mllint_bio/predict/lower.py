@@ -60,6 +60,24 @@ _BINARY: dict[type, str] = {
 }
 
 
+def parse(text: str) -> cst.Module:
+    """The tree of a text. Raises libcst.ParserSyntaxError.
+
+    LibCST's nodes check themselves when they are made, which is for people who build trees: the parser makes valid ones. Left
+    out, this saves a seventh of its time.
+    """
+    checked = cst.CSTNode.__post_init__
+    cst.CSTNode.__post_init__ = _unchecked  # type: ignore[method-assign,assignment]
+    try:
+        return cst.parse_module(text)
+    finally:
+        cst.CSTNode.__post_init__ = checked  # type: ignore[method-assign]
+
+
+def _unchecked(node: cst.CSTNode) -> None:
+    pass
+
+
 class Lowering:
     """Lowers the statements of one chunk; numbers the nodes in the order in which it meets them.
 

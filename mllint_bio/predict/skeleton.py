@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from mllint_bio.sources import Problem, SourceUnit
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 # LibCST parses a chain of attribute calls in more than linear time and crashes on deep nesting: what exceeds these is refused.
 MAX_DEPTH = 700
 MAX_CHAIN = 300
+RUN_LINES = 30  # a run of plain statements is cut here: a finding or a keystroke costs the parse of its piece, not of a notebook
 
 
 @dataclass
@@ -69,14 +71,14 @@ class Skeleton:
     def _parse(self, chunk: Chunk) -> list[ir.Stmt]:
         import libcst
 
-        from mllint_bio.predict.lower import Lowering
+        from mllint_bio.predict.lower import Lowering, parse
         from mllint_bio.predict.spans import deep_recursion
 
         if chunk.refused:
             return []
         try:
             with deep_recursion():
-                return Lowering(chunk.number).module(libcst.parse_module(chunk.text))
+                return Lowering(chunk.number).module(parse(chunk.text))
         except (libcst.ParserSyntaxError, RecursionError) as error:
             what = str(error).split("\n", 1)[0] if isinstance(error, libcst.ParserSyntaxError) else "too deeply nested"
             self.problems.append(self._problem(chunk.start, f"LibCST cannot read this statement ({what}); it is left out"))
@@ -87,9 +89,19 @@ class Skeleton:
         return Problem(self.unit.path, place.row, place.column, message, place.cell, code="statement")
 
 
+# Skeletons in use, by path: whoever places findings need not index the file again.
+_IN_USE: WeakValueDictionary[str, Skeleton] = WeakValueDictionary()
+
+
+def at_hand(unit: SourceUnit) -> Skeleton:
+    """The skeleton of a unit: the one that a project still holds, else read now."""
+    known = _IN_USE.get(unit.path)
+    return known if known is not None and known.unit.text == unit.text else read(unit)
+
+
 def read(unit: SourceUnit) -> Skeleton:
     """The skeleton of a unit; a unit that does not parse has problems and no chunks."""
-    skeleton = Skeleton(unit)
+    skeleton = _IN_USE[unit.path] = Skeleton(unit)
     tree, problem = _parse(unit)
     if problem is not None:
         skeleton.problems.append(problem)
@@ -131,7 +143,7 @@ def _index(skeleton: Skeleton, tree: ast.Module) -> None:
     text = skeleton.unit.text
     starts = _line_starts(text)
     imports: set[str] = set()
-    too_deep = _too_deep(tree)
+    too_deep = _too_deep(tree, starts)
     for node in _statements(tree.body):
         if isinstance(node, ast.Import):
             imports.update(alias.name for alias in node.names)
@@ -151,7 +163,14 @@ def _index(skeleton: Skeleton, tree: ast.Module) -> None:
         if pieces and first <= pieces[-1][1]:  # `a; b` on one line
             previous = pieces.pop()
             pieces.append((previous[0], max(previous[1], last), None, previous[3] or refused))
-        elif pieces and definition is None and pieces[-1][2] is None and not refused and not pieces[-1][3]:
+        elif (
+            pieces
+            and definition is None
+            and pieces[-1][2] is None
+            and not refused
+            and not pieces[-1][3]
+            and last - pieces[-1][0] < RUN_LINES
+        ):
             pieces.append((pieces.pop()[0], last, None, False))
         else:
             pieces.append((first, last, definition, refused))
@@ -210,6 +229,9 @@ def _is_main(test: ast.expr) -> bool:
     return isinstance(test, ast.Compare) and any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(test))
 
 
+_PARTS = frozenset({"body", "orelse", "finalbody", "handlers", "cases"})
+
+
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """All statements, nested ones included, in no particular order."""
     stack: list[ast.AST] = list(body)
@@ -217,24 +239,33 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
         node = stack.pop()
         if isinstance(node, ast.stmt):
             yield node
-        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
-            inner = getattr(node, name, None)
-            if isinstance(inner, list):
-                stack.extend(inner)
+        for name in node._fields:
+            if name in _PARTS:
+                stack.extend(getattr(node, name))
 
 
-def _too_deep(tree: ast.Module) -> set[int]:
+def _too_deep(tree: ast.Module, starts: list[int]) -> set[int]:
     """Identities of top-level statements whose expressions nest deeper, or chain longer, than LibCST can take."""
-    return {id(statement) for statement in tree.body if any(map(_exceeds, _statements([statement])))}
+    return {
+        id(statement)
+        for statement in tree.body
+        if not _short(statement, starts) and any(_exceeds(one, starts) for one in _statements([statement]))
+    }
 
 
-def _exceeds(statement: ast.stmt) -> bool:
-    """Whether an expression of this statement (nested statements left out) is too deep; a short line cannot be."""
+def _short(node: ast.AST, starts: list[int]) -> bool:
+    """Whether a node has too few characters to nest or to chain too deep."""
+    line, last = getattr(node, "lineno", None), getattr(node, "end_lineno", None)
+    if line is None or last is None:
+        return False
+    length: int = starts[last - 1] + node.end_col_offset - starts[line - 1] - node.col_offset  # type: ignore[attr-defined]
+    return length < MAX_CHAIN
+
+
+def _exceeds(statement: ast.stmt, starts: list[int]) -> bool:
+    """Whether an expression of this statement (nested statements left out) is too deep."""
     for part in _children(statement):
-        if isinstance(part, (ast.stmt, ast.excepthandler)) or type(part).__name__ == "match_case":
-            continue
-        line, last = getattr(part, "lineno", None), getattr(part, "end_lineno", None)
-        if line is not None and line == last and part.end_col_offset - part.col_offset < MAX_CHAIN:  # type: ignore[attr-defined]
+        if isinstance(part, (ast.stmt, ast.excepthandler)) or type(part).__name__ == "match_case" or _short(part, starts):
             continue
         stack: list[tuple[ast.AST, int, int]] = [(part, 0, 0)]
         while stack:

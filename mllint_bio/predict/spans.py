@@ -55,12 +55,10 @@ def deep_recursion() -> Iterator[None]:
 
 def _render(text: str, number: int) -> tuple[list[Any], dict[int, tuple[int, int]]]:
     """LibCST nodes of a chunk in lowering order, and the span of each by identity."""
-    import libcst as cst
-
-    from mllint_bio.predict.lower import Lowering
+    from mllint_bio.predict.lower import Lowering, parse
 
     with deep_recursion():
-        module = cst.parse_module(text)
+        module = parse(text)
         origins: list[Any] = []
         Lowering(number, origins).module(module)
         state = _state(module)
