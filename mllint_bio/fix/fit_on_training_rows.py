@@ -149,10 +149,16 @@ def _moved(
     train, tests, behind = parts_of(program, split, last)
     held = {name for part in (train, *tests) for name in part.names.values()}
     unread_later(program, first, chain.tables - held, program.span(last)[1], chain.only_shape)
+    taken: set[str] = set()
     for part in (train, *tests):
         name = part.names[current]
+        for table in sorted(chain.tables):  # what stands between the rows that went in and those that are divided
+            between = program.fresh(f"{table}_{name.rsplit('_', 1)[-1]}")
+            while between in taken:
+                between += "_"
+            taken.add(between)
+            part.names.setdefault(key(ast.Name(table, ast.Load())), between)
         part.names[key(source)] = name
-        part.names |= {key(ast.Name(table, ast.Load())): name for table in chain.tables}
     lines = chain.emitted(train, tests)
     edits = [*chain.left, program.after(behind, lines)]
     if reader.imports:

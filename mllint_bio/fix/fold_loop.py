@@ -42,7 +42,8 @@ def edits(
     names = {index: program.fresh(f"{table.id}_{word}") for index, word in ((here, "train"), (there, "test"))}
     train, test = Part({}), Part({}, test=True)
     for part, index in ((train, here), (test, there)):
-        part.names = {key(ast.Name(name, ast.Load())): names[index] for name in chain.tables} | {key(source): names[index]}
+        part.names = {key(ast.Name(name, ast.Load())): f"{name}_{names[index]}" for name in chain.tables}
+        part.names |= {key(source): names[index], key(table): names[index]}
         part.names |= {label: text for label in labels if (text := _label(program, loop, label, index))}
     lines = [f"{names[index]} = {table.id}{accessor}[{index}]" for index in (here, there)]
     lines += chain.emitted(train, [test])

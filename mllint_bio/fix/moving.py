@@ -51,14 +51,16 @@ class Chain:
                 if stored_within(statement) & (self.tables | self.reader.states):
                     raise Unsafe("a name is bound again before the split")
                 stay.append(statement)
-        free = {name for moved in self.moved for name in read(moved.statement)} - self.tables - self.reader.states
-        free |= read(self.source)
-        if free & {name for statement in stay for name in stored_within(statement)}:
-            raise Unsafe("what the statement reads changes before the split")
+        for moved in self.moved:
+            later = [statement for statement in stay if self.program.span(statement) > self.program.span(moved.statement)]
+            if (read(moved.statement) | read(self.source)) & {name for statement in later for name in changed(statement)}:
+                raise Unsafe("what the statement reads changes before the split")
 
     def _depends(self, statement: ast.stmt) -> bool:
         if read(statement) & self.reader.states:
             return True
+        if self.keeps_shape and isinstance(statement, ast.Expr) and looks(statement.value):
+            return False
         return bool(read(statement) & self.tables) and not self.shape_only(statement)
 
     def shape_only(self, node: ast.AST) -> bool:
@@ -76,7 +78,8 @@ class Chain:
 
     def _take(self, statement: ast.stmt) -> None:
         if isinstance(statement, ast.Expr):
-            if self.reader.role(statement.value) is not Role.STATE:
+            fit = isinstance(statement.value, ast.Call) and self.reader.fit_kind(statement.value) in ("fit", "fit_transform")
+            if self.reader.role(statement.value) is not Role.STATE and not fit:
                 raise Unsafe("it is not known what the statement does")
             self._forget(statement, statement.value)
             self._fitted_names(statement.value)
@@ -104,12 +107,12 @@ class Chain:
         self._rows(statement, target, value)
 
     def _forget(self, statement: ast.stmt, value: ast.expr) -> None:
-        self._only_current(value)
+        self._only_rows(value)
         self.moved.append(Moved(statement, value))
         self.left.append(self.program.remove(statement))
 
     def _rows(self, statement: ast.Assign, target: ast.expr, value: ast.expr) -> None:
-        self._only_current(value)
+        self._only_rows(value)
         if isinstance(target, ast.Subscript):
             if key(target.value) != key(self.current) or not isinstance(target.value, ast.Name):
                 raise Unsafe("columns of another table are assigned")
@@ -126,7 +129,7 @@ class Chain:
                 self.left.append(self.program.remove(statement))
             else:
                 self.left.append(self.program.replace(value, self.program.text(self.current)))
-            self.current = ast.Name(target.id, ast.Load())
+            self.current = target
             self.reader.rows.add(key(self.current))
             self.tables.add(target.id)
         else:
@@ -140,15 +143,12 @@ class Chain:
                 if isinstance(maker, ast.Name):
                     self.reader.states.add(maker.id)
 
-    def _only_current(self, value: ast.expr) -> None:
-        """The rows that a statement reads must be the latest, and nothing else of the table may be left in it."""
-        latest, labels = key(self.current), self.reader.labels
+    def _only_rows(self, value: ast.expr) -> None:
+        """Nothing of the data may be left in a statement beside the rows that the split divides."""
         stack: list[ast.AST] = [value]
         while stack:
             node = stack.pop()
             if isinstance(node, ast.expr) and key(node) in self.reader.rows:
-                if key(node) != latest and key(node) not in labels:
-                    raise Unsafe("rows are read that another statement has replaced")
                 continue
             if isinstance(node, ast.Name) and node.id in self.data_names():
                 raise Unsafe("the table is read beside the rows")
@@ -164,11 +164,16 @@ class Chain:
     def emitted(self, train: Part, tests: list[Part]) -> list[str]:
         """The moved statements as lines behind the split."""
         lines: list[str] = []
+        gone: set[str] = set()  # rows whose part has been bound anew
         for moved in self.moved:
             self._check_free(moved, train, tests)
+            if any(isinstance(node, ast.expr) and key(node) in gone for node in ast.walk(moved.value)):
+                raise Unsafe("rows are read that another statement has replaced")
             if moved.target is None:
                 lines += self._with_objects(self.reader.emit(moved.statement, train, train))
                 continue
+            made = key(moved.target.value if isinstance(moved.target, ast.Subscript) else moved.target)
+            gone = {text for text, name in train.names.items() if text != made and name == train.names[made]} | (gone - {made})
             parts = [train, *tests] if self.reader.train_first(moved.value) else [*tests, train]
             for part in parts:
                 if isinstance(moved.target, ast.Subscript):
@@ -193,6 +198,32 @@ class Chain:
         whole = {name for text in train.names for name in _names_in(text)}
         if read(moved.statement) & parts - whole:
             raise Unsafe("the split binds a name that the statement reads")
+
+
+_LOOKS = frozenset({"head", "tail", "info", "describe", "sample", "hist", "boxplot"})
+
+
+def looks(node: ast.expr) -> bool:
+    """Whether an expression only shows a table: `X.head()`, `display(X)`, or `X` at the end of a notebook cell."""
+    if isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Attribute):
+            return node.func.attr in _LOOKS and isinstance(node.func.value, ast.Name)
+        return isinstance(node.func, ast.Name) and node.func.id == "display" and all(isinstance(a, ast.Name) for a in node.args)
+    return isinstance(node, ast.Name)
+
+
+def changed(statement: ast.stmt) -> set[str]:
+    """Names that a statement binds, and those whose value it may change in place."""
+    found = stored_within(statement)
+    for node in ast.walk(statement):
+        if isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
+            found |= read(node.value)
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and not looks(node.value):
+            if not (isinstance(node.value.func, ast.Name) and node.value.func.id == "print"):
+                found |= read(node.value)
+        elif isinstance(node, ast.keyword) and node.arg in ("inplace", "out"):
+            found |= read(statement)
+    return found
 
 
 def unread_later(program: Program, first: ast.stmt, names: set[str], after: int, allowed: Callable[[ast.Name], bool]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
+from mllint_bio.fix import rewrite
 from mllint_bio.fix.program import Program, Unsafe, key
 from mllint_bio.fix.refit import class_name, snake, statistic_of
 
@@ -172,6 +173,8 @@ class Reader:
                 return self._best(roles)
             if roles and Role.ROWS in roles and roles[0] is not Role.ROWS and name != "where":
                 raise Unsafe("the rows are not the first argument")
+            if name == "DataFrame" and Role.ROWS in roles and not _keyword(node, "index") and self._frame(node) is None:
+                raise Unsafe("the index of the new data frame is not that of the rows")
             return self._best(roles)
         if isinstance(node.func, ast.Attribute):
             of = self.role(node.func.value)
@@ -207,6 +210,17 @@ class Reader:
         if node.func.attr == "fillna":
             return "method" not in keywords
         return "axis" not in keywords
+
+    def _frame(self, node: ast.Call) -> ast.expr | None:
+        """The table whose columns a new data frame gets."""
+        columns = _keyword(node, "columns")
+        frame = columns.value if isinstance(columns, ast.Attribute) and columns.attr == "columns" else None
+        return frame if frame is not None and key(frame) in self.rows else None
+
+    def _needs_index(self, node: ast.Call) -> bool:
+        """Whether a data frame is made that gets a new index: the parts need that of their rows, to go with their labels."""
+        made = self.program.dotted(node.func) == "pandas.DataFrame" and self._frame(node) is not None
+        return made and _keyword(node, "index") is None
 
     # Fits
 
@@ -303,7 +317,9 @@ class Reader:
     def _is_special(self, node: ast.expr) -> bool:
         if key(node) in self.rows:
             return True
-        return isinstance(node, ast.Call) and bool(self.fit_kind(node) and self._touched(node) or self._sums(node))
+        return isinstance(node, ast.Call) and bool(
+            self.fit_kind(node) and self._touched(node) or self._sums(node) or self._needs_index(node)
+        )
 
     def _emitted(self, node: ast.expr, part: Part, train: Part) -> str:
         if key(node) in self.rows:
@@ -311,6 +327,12 @@ class Reader:
                 raise Unsafe("the labels are not divided by the split")
             return part.names[key(node)]
         assert isinstance(node, ast.Call)
+        frame = self._frame(node)
+        if frame is not None and self._needs_index(node):
+            indexed = rewrite.with_argument(self._inside(node, part, train), "index", f"{part.names[key(frame)]}.index")
+            if indexed is None:
+                raise Unsafe("arguments are not plain")
+            return indexed
         kind = self.fit_kind(node)
         if not kind:
             return self._inside(node, train, train)
@@ -354,6 +376,10 @@ class Reader:
             self._named[node] = name
             self.prepared.append(f"{name} = {made}")
         return self._named[node]
+
+
+def _keyword(node: ast.Call, name: str) -> ast.expr | None:
+    return next((k.value for k in node.keywords if k.arg == name), None)
 
 
 def _everything(node: ast.expr) -> bool:
