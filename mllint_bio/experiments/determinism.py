@@ -1,5 +1,5 @@
-"""Determinism: on CUDA, operations without a deterministic kernel and what determinism costs; on a CPU, what the number of threads
-does to the figures. All runs have forced seeds, so that only the order of floating-point sums can differ.
+"""Determinism: on CUDA, operations without a deterministic kernel and what determinism costs; on a CPU, what the number of
+threads does to the figures. All runs have forced seeds, so that only the order of floating-point sums can differ.
 """
 
 from __future__ import annotations
