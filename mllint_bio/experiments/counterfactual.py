@@ -3,8 +3,8 @@
 Seeds are common random numbers: run k of both programs has every generator forced to k, so that what differs is the fix. Where
 both runs scored the same rows and their predictions are known, the interval is a paired bootstrap over these rows and over the
 seeds (both are drawn in every draw: Owen, "The pigeonhole bootstrap", 2007); where other rows are scored it is a bootstrap of
-both sides, and where no predictions are known it is Student's over the differences of the seeds. A fix that makes a program repeatable has no effect
-to estimate: there the spread over plain repeats is compared with and without it.
+both sides, and where no predictions are known it is Student's over the differences of the seeds. A fix that makes a program
+repeatable has no effect to estimate: there the spread over plain repeats is compared with and without it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Counterfactual:
                 result = Result(self.name, self.title, "skipped", reason=plan.note)
             else:
                 result = attempt(self, study, lambda fixed=fixed: self._try(study, fixed, plan))[0]  # type: ignore[misc]
-            results.append(replace(result, code=finding.label, place=str(finding.place)))
+            results.append(replace(result, code=finding.code, place=str(finding.place)))
         return [*self._together(results), *results]
 
     def _try(self, study: Study, fixed: Fixed, plan: Plan) -> Result:
@@ -207,7 +207,7 @@ class Counterfactual:
         plot = Plot(
             "interval", "Change of the test metric with the fix", "difference", "", (series,), mark=0.0, mark_label="no change"
         )
-        figures = {"intervals": len(told), "beside_zero": len(away)}
+        figures = {"told": len(told), "beside_zero": len(away)}
         return [Result(self.name, self.title, "done", verdict=verdict, figures=figures, plots=(plot,))]
 
 
@@ -338,13 +338,13 @@ def _by_rows(study: Study, figure: Figure, used: Sequence[tuple[Figure, Outcome,
         own, mended = _evaluation(one, first), _evaluation(other, second)
         if own is None or mended is None:
             return None
-        tasks = own.task(), mended.task()
-        if isinstance(tasks[0], str) or isinstance(tasks[1], str):
+        task, changed = own.task(), mended.task()
+        if isinstance(task, str) or isinstance(changed, str):
             return None
-        chosen, found = own.reported(tasks[0])
-        if not found or not chosen.fits(tasks[1]) or tasks[0].kind != tasks[1].kind:
+        chosen, found = own.reported(task)
+        if not found or not chosen.fits(changed) or task.kind != changed.kind:
             return None
-        pairs.append(_paired(own, mended, *tasks))
+        pairs.append(_paired(own, mended, task, changed))
     if chosen is None:
         return None
     before, after = [chosen.compute(pair.own) for pair in pairs], [chosen.compute(pair.mended) for pair in pairs]
@@ -426,8 +426,8 @@ def _paired(own: Evaluation, mended: Evaluation, one: Task, other: Task) -> _Pai
     unpaired = _Pair(one, other, None, False)
     if own.test_rows is None or mended.test_rows is None or len(own.test_rows) != len(mended.test_rows):
         return unpaired
-    tokens = own.test_rows, mended.test_rows
-    if not np.array_equal(*(np.sort(some) for some in tokens)):
+    tokens: tuple[Any, Any] = own.test_rows, mended.test_rows
+    if not np.array_equal(np.sort(tokens[0]), np.sort(tokens[1])):
         tokens = _within(tokens[0]), _within(tokens[1])  # the fix may change in which order data sets are met
     orders = np.argsort(tokens[0], kind="stable"), np.argsort(tokens[1], kind="stable")
     rows = tokens[0][orders[0]]
