@@ -223,10 +223,8 @@ class SlurmPool(Pool):
                     future.set_exception(RuntimeError(f"Slurm does not take the job: {' '.join(text.split())[:300]}"))
 
     def _finish(self, one: _Sent) -> None:
-        with self._lock:
-            if one not in self._sent:
-                return
-            self._sent.remove(one)
+        if not self._take(one):
+            return
         try:
             failed = one.job.exception()
             result = one.job.result() if failed is None else None
@@ -258,8 +256,17 @@ class SlurmPool(Pool):
         listed = set(queue.stdout.split())
         for one in sent:
             one.missed = 0 if one.job.job_id in listed else one.missed + 1
-            if one.missed >= 2:
-                self._finish(one)
+            if one.missed >= 2 and not one.job.paths.result_pickle.exists() and self._take(one):
+                error = " ".join((one.job.stderr() or "").split())[-200:]
+                one.future.set_exception(RuntimeError(f"Slurm job {one.job.job_id} ended without a result: {error}"))
+
+    def _take(self, one: _Sent) -> bool:
+        """Whether the job was still in the list; it is not afterwards."""
+        with self._lock:
+            if one not in self._sent:
+                return False
+            self._sent.remove(one)
+            return True
 
 
 class DaskPool(Pool):

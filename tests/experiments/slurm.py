@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PROGRAMS = ("munged", "mungekey", "slurmctld", "slurmd", "sbatch", "sinfo")
+PROGRAMS = ("setpriv", "munged", "mungekey", "slurmctld", "slurmd", "sbatch", "sinfo")
 
 CONFIGURATION = """
 ClusterName=test
@@ -76,8 +76,11 @@ def cluster(folder: Path) -> Iterator[Path]:
 
     def start(*command: object) -> None:
         log = (folder / f"{Path(str(command[0])).name}.out").open("wb")
+        mortal = ["setpriv", "--pdeathsig", "KILL"]  # they must not outlive tests that are killed
         daemons.append(
-            subprocess.Popen([str(part) for part in command], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+            subprocess.Popen(
+                [*mortal, *(str(part) for part in command)], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment
+            )
         )
 
     try:
