@@ -147,6 +147,17 @@ class Identity:
         if known is not None and not (known == UNIDENTIFIED).any():
             return known
         missing = count if known is None else int((known == UNIDENTIFIED).sum())
+        fresh = self.new_source(missing, label, line, loaded=loaded, made_from=made_from, how=how)
+        tokens: Tokens = fresh if known is None else known.copy()
+        if known is not None:
+            tokens[known == UNIDENTIFIED] = fresh
+        self.learn(value, tokens)
+        return tokens
+
+    def new_source(
+        self, count: int, label: str, line: Line = ("", 0), *, loaded: bool = False, made_from: int = -1, how: str = ""
+    ) -> Tokens:
+        """Tokens of a data set that was not seen before (see `adopt`)."""
         self.sources += 1
         number = self.sources
         if not loaded and number > 1 and made_from < 0:
@@ -156,18 +167,14 @@ class Identity:
             number,
             {
                 "label": label,
-                "size": missing,
+                "size": count,
                 "line": line,
                 "derived_from": made_from,
                 "how": how or ("loose" if number in self.loose else ""),
             },
         )
-        fresh: Tokens = (np.int64(number) << SHIFT) + np.arange(missing, dtype=np.int64)
-        tokens: Tokens = fresh if known is None else known.copy()
-        if known is not None:
-            tokens[known == UNIDENTIFIED] = fresh
-        self.learn(value, tokens)
-        return tokens
+        fresh: Tokens = (np.int64(number) << SHIFT) + np.arange(count, dtype=np.int64)
+        return fresh
 
     def learn(self, value: Any, tokens: Tokens) -> None:
         """Remember that this value holds these rows: by tag, by content and, for tables, by index."""
