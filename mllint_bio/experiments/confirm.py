@@ -146,6 +146,7 @@ def _experiments(
         budget=Budget(options.repeats, options.budget),
         device=device,
         progress=lambda text: progress(Progress(text)),
+        event_of=observed.event_of,
     )
     results: list[Result] = []
     for name in names:
@@ -158,7 +159,7 @@ def _experiments(
                 results.append(Result(one.name, one.title, "skipped", reason=reason))
             continue
         started, executed = time.monotonic(), runs.executed
-        made = one.run(study)
+        made = one.run(replace(study, budget=replace(study.budget, seconds=max(runs.remaining, 0.0))))
         took = time.monotonic() - started
         results += [
             replace(

@@ -106,12 +106,12 @@ class _Item:
 def compare(outcomes: Sequence[Outcome]) -> Comparison:
     """What differs between runs of one program (two or more)."""
     cut = any(outcome.status is not Status.FINISHED for outcome in outcomes)
-    kinds = [
+    kinds: list[tuple[str, list[list[_Item]]]] = [
         ("splits", [_splits(outcome.log) for outcome in outcomes]),
         ("fits", [_fits(outcome) for outcome in outcomes]),
         ("course", [_course(outcome.log) for outcome in outcomes]),
         ("predictions", [_predictions(outcome) for outcome in outcomes]),
-        ("text", _texts(outcomes)),
+        ("text", [[] for _ in outcomes] if cut else _texts(outcomes)),
     ]
     lines: dict[Line, bool] = {}
     found: dict[str, Difference | None] = {}
