@@ -57,7 +57,7 @@ class Chain:
                 raise Unsafe("what the statement reads changes before the split")
 
     def _depends(self, statement: ast.stmt) -> bool:
-        if read(statement) & self.reader.states:
+        if read(statement) & self.reader.states or self.reader.sums_up(statement):
             return True
         if self.keeps_shape and isinstance(statement, ast.Expr) and looks(statement.value):
             return False

@@ -124,7 +124,7 @@ class Reader:
         if isinstance(index, ast.Tuple) and len(index.elts) == 2 and _everything(index.elts[0]):
             if self.role_of_index(index.elts[1]) in (Role.STATE, Role.OTHER):
                 return Role.ROWS
-        elif not located and _columns(index) and not self._touched(index):
+        elif not located and self._named_columns(index) and not self._touched(index):
             return Role.ROWS
         elif not located and any(isinstance(n, ast.Attribute) and n.attr == "columns" for n in ast.walk(index)):
             if self.role_of_index(index) in (Role.STATE, Role.OTHER):
@@ -132,6 +132,16 @@ class Reader:
         elif isinstance(index, ast.Compare) and self.role(index) is Role.ROWS:
             return Role.CHOSEN
         raise Unsafe("rows of the table are chosen before the split")
+
+    def _named_columns(self, index: ast.expr) -> bool:
+        """Whether an index is texts, or a name for them: columns, not rows."""
+        if not isinstance(index, ast.Name):
+            return _columns(index)
+        try:
+            made = self.program.definition(index, index)
+        except Unsafe:
+            return False
+        return _columns(made) or any(isinstance(n, ast.Attribute) and n.attr == "columns" for n in ast.walk(made))
 
     def role_of_index(self, node: ast.expr) -> Role:
         """The role of a choice of columns."""
@@ -293,9 +303,16 @@ class Reader:
             raise Unsafe("a fit and a statistic in one statement")
         return not sums
 
+    def sums_up(self, statement: ast.stmt) -> bool:
+        """Whether a statement takes a statistic of the rows by hand: mean and deviation of one table are one fault."""
+        assigned = isinstance(statement, ast.Assign)
+        return assigned and any(isinstance(n, ast.Call) and self._sums(n) for n in ast.walk(statement))
+
     def _sums(self, node: ast.Call) -> bool:
         table = statistic_of(self.program, node)
-        return table is not None and self._touched(table) and self.role(table) is Role.ROWS
+        if table is None or not any(key(n) in self.rows - self.labels for n in ast.walk(table)):
+            return False
+        return self.role(table) is Role.ROWS
 
     def _zscore(self, node: ast.Call) -> bool:
         return class_name(node) == "zscore" and self.fit_kind(node) == "function"
