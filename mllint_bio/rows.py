@@ -206,7 +206,7 @@ class Rows:
     def disjoint(self, other: Rows) -> Answer:
         """Whether no row is in both."""
         answer = self.overlap(other)
-        return {YES: NO, NO: YES, UNKNOWN: UNKNOWN}[answer]
+        return NO if answer is YES else YES if answer is NO else UNKNOWN
 
     def shares_origin(self, other: Rows, hows: Iterable[str] = ("copy", "synthetic", "augment", "bootstrap", "window")) -> Answer:
         """Whether rows of both were made from the same original rows (copies on both sides of a split)."""
@@ -281,7 +281,9 @@ class _Path(Rows):
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        return isinstance(other, _Path) and self._hash == other._hash and self.steps() == other.steps()
+        if not isinstance(other, _Path) or self._hash != other._hash:
+            return False
+        return self.step == other.step and self.parent == other.parent  # the parent is often the same object
 
     def __hash__(self) -> int:
         return self._hash
@@ -366,6 +368,13 @@ class _Path(Rows):
 class _Union(Rows):
     parts: frozenset[Rows]
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.parts)
+
+    def __hash__(self) -> int:
+        return self._hash
+
     def _step(self, step: Step) -> Rows:
         if isinstance(step, Slice):  # positions count over all parts, not within each
             cut: Rows = self if step.hi is None else self.select(Before(self.parts, step.hi, step.order))
@@ -375,8 +384,14 @@ class _Union(Rows):
     def overlap(self, other: Rows) -> Answer:
         if isinstance(other, _Either):
             return other.overlap(self)  # arm by arm
-        answers = {part.overlap(other) for part in self.parts}
-        return YES if YES in answers else UNKNOWN if UNKNOWN in answers else NO
+        found = NO
+        for part in self.parts:
+            answer = part.overlap(other)
+            if answer is YES:
+                return YES
+            if answer is UNKNOWN:
+                found = UNKNOWN
+        return found
 
     def subset(self, other: Rows) -> Answer:
         if isinstance(other, _Either):
@@ -404,6 +419,13 @@ class _Either(Rows):
     branch: Hashable
     options: tuple[Rows, ...]
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.branch, self.options))
+
+    def __hash__(self) -> int:
+        return self._hash
+
     def _step(self, step: Step) -> Rows:
         return either(self.branch, tuple(option._step(step) for option in self.options))
 
@@ -430,8 +452,12 @@ class _Either(Rows):
 
 
 def _unanimous(answers: Iterable[Answer]) -> Answer:
-    found = set(answers)
-    return found.pop() if len(found) == 1 else UNKNOWN
+    found: Answer | None = None
+    for answer in answers:
+        if answer is UNKNOWN or (found is not None and answer is not found):
+            return UNKNOWN
+        found = answer
+    return UNKNOWN if found is None else found
 
 
 @dataclass(frozen=True)
@@ -519,6 +545,16 @@ def exact(
     named = {source for source, _ in kept}
     made = tuple((source, rows) for source, rows in (made_from or {}).items() if source in named)
     return _Exact(kept, label, made, frozenset(loose) & frozenset(named))
+
+
+def masks_of(rows: Rows) -> tuple[tuple[int, int], ...]:
+    """(data set, bit mask) pairs of observed rows; empty for symbols."""
+    return rows.masks if isinstance(rows, _Exact) else ()
+
+
+def joined(rows: Rows) -> frozenset[Rows]:
+    """The tables that were joined below each other to make these rows; empty if they are not a union."""
+    return rows.parts if isinstance(rows, _Union) else frozenset()
 
 
 def union(parts: Iterable[Rows]) -> Rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mllint_bio.events import (
     Draw,
@@ -53,9 +53,15 @@ class Trace:
 
     def of(self, *types: type[E]) -> Iterator[E]:
         """Events of these types, in order."""
-        for event in self.events:
-            if isinstance(event, types):
-                yield event
+        found = self._found.get(types)
+        if found is None:
+            found = self._found[types] = [event for event in self.events if isinstance(event, types)]
+        return iter(found)
+
+    @cached_property
+    def _found(self) -> dict[tuple[type, ...], list[Any]]:
+        """What `of` has found: rules ask for the same types of events again and again, and a trace does not change."""
+        return {}
 
     def event(self, number: int) -> Event:
         """The event with this id."""
@@ -99,10 +105,14 @@ class Trace:
         """Whether the scored rows are, as far as is known, not those that the scored model learned from.
 
         True needs a proof (disjoint by a split, cross-validated, or different load events) or, where rows are not known,
-        a name that says test or validation.
+        a name that says test or validation. A run counts rows: there, rows of which only a part was learned from are an
+        evaluation, a contaminated one.
         """
         if score.cross_validated:
             return True
+        shared = score.data.rows.shared(score.fitted)
+        if shared is not None and score.data.rows.size:
+            return shared < score.data.rows.size
         answer = self._apart(score)
         if answer is YES:
             return True
