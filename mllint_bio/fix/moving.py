@@ -135,6 +135,7 @@ class Chain:
         else:
             raise Unsafe("the rows are not bound to a name")
         self._fitted_names(value)
+        self.keeps_shape = self.keeps_shape and self.reader.keeps_columns(value)
 
     def _fitted_names(self, value: ast.expr) -> None:
         for node in ast.walk(value):

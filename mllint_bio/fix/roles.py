@@ -44,6 +44,7 @@ _FUNCTION_FORMS = {
 _NO_TRANSFORM = frozenset(
     {"TSNE", "MDS", "SpectralEmbedding", "DBSCAN", "HDBSCAN", "OPTICS", "SpectralClustering", "AgglomerativeClustering"}
 )
+_KEEP_COLUMNS = ("Scaler", "Imputer", "QuantileTransformer", "PowerTransformer")
 _SAME_FOR_ALL_ROWS = frozenset({"columns", "dtype", "dtypes"})
 
 
@@ -290,6 +291,23 @@ class Reader:
         said, lines = self.program.importing("sklearn.preprocessing", _FUNCTION_FORMS[name])
         self.imports += lines
         return f"{said}({', '.join(f'{k.arg}={self.program.text(k.value)}' for k in given)})"
+
+    def keeps_columns(self, value: ast.expr) -> bool:
+        """Whether rows come out with the columns that they went in with."""
+        for node in ast.walk(value):
+            if isinstance(node, ast.Subscript) or isinstance(node, ast.Attribute) and node.attr == "drop":
+                return False
+            if isinstance(node, ast.Call) and self.fit_kind(node) in ("fit_transform", "transform"):
+                maker = node.func.value if isinstance(node.func, ast.Attribute) else None
+                try:
+                    made = self.program.definition(maker, maker) if isinstance(maker, ast.Name) else maker
+                except Unsafe:
+                    return False
+                while isinstance(made, ast.Call) and isinstance(made.func, ast.Attribute) and made.func.attr == "fit":
+                    made = made.func.value  # `StandardScaler().fit(X)`
+                if not isinstance(made, ast.Call) or not class_name(made).endswith(_KEEP_COLUMNS):
+                    return False
+        return True
 
     # Emission
 
