@@ -162,9 +162,9 @@ class _Change:
         changed: list[ast.stmt] = []
         for statement in body:
             mark = self._mark_of(statement)
-            future = first and isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
+            first = first and _is_prologue(statement)
             self._statement(statement)
-            if mark is None or future:
+            if mark is None or first:
                 changed.append(statement)
             elif (
                 isinstance(statement, _CONTROL)
@@ -221,6 +221,13 @@ class _Change:
         for keyword in call.keywords:
             if keyword.arg is not None and (operands := _operands(keyword.value)):
                 keyword.value = _made(keyword.value, operands)
+
+
+def _is_prologue(statement: ast.stmt) -> bool:
+    """Whether it is a module's docstring or `from __future__`, in front of which and between which nothing may stand."""
+    if isinstance(statement, ast.ImportFrom):
+        return statement.module == "__future__"
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _operands(value: ast.expr) -> list[ast.expr]:

@@ -207,7 +207,7 @@ class _Copy:
             source, target = stack.pop()
             try:
                 with os.scandir(source) as listing:
-                    entries = list(listing)
+                    entries = sorted(listing, key=lambda entry: entry.name)  # what is linked must not depend on the disk
             except OSError as error:
                 if source == self.root:
                     raise
