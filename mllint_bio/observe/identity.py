@@ -51,6 +51,7 @@ class Tag:
 class _Block:
     hashes: NDArray[np.uint64]  # sorted
     tokens: Tokens
+    learned: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -124,16 +125,17 @@ class Identity:
         tag = self.tag_of(value)
         if tag is not None and tag.tokens is not None:
             return tag.tokens
+        learned: frozenset[int] = frozenset()
         found = self._from_table(value)
         if found is None:
-            found = self._from_content(value)
+            found, learned = self._from_content(value)
         if found is not None:
-            self._retag(value, found)
+            self._retag(value, found, learned)
         return found
 
-    def _retag(self, value: Any, tokens: Tokens) -> None:
-        tag = self.tag_of(value)
-        self.tag(value, Tag(tokens) if tag is None else Tag(tokens, tag.learned, tag.predicted, tag.loader, tag.visit))
+    def _retag(self, value: Any, tokens: Tokens, learned: frozenset[int] = frozenset()) -> None:
+        tag = self.tag_of(value) or Tag(None)
+        self.tag(value, Tag(tokens, tag.learned | learned, tag.predicted, tag.loader, tag.visit))
 
     def adopt(
         self, value: Any, label: str, line: Line = ("", 0), *, loaded: bool = False, made_from: int = -1, how: str = ""
@@ -176,15 +178,16 @@ class Identity:
         fresh: Tokens = (np.int64(number) << SHIFT) + np.arange(count, dtype=np.int64)
         return fresh
 
-    def learn(self, value: Any, tokens: Tokens) -> None:
-        """Remember that this value holds these rows: by tag, by content and, for tables, by index."""
-        self._retag(value, tokens)
+    def learn(self, value: Any, tokens: Tokens, learned: frozenset[int] = frozenset()) -> None:
+        """Remember that this value holds these rows: by tag, by content and, for tables, by index. learned: what shaped these
+        values, so that a copy of them is known to carry it."""
+        self._retag(value, tokens, learned)
         hashed = self._hashes(value)
         if hashed is not None:
             key, hashes = hashed
             order = np.argsort(hashes, kind="stable")
             blocks = self._blocks.setdefault(key, [])
-            blocks.append(_Block(hashes[order], tokens[order]))
+            blocks.append(_Block(hashes[order], tokens[order], learned))
             del blocks[:-BLOCKS]
         else:
             column = self._digest(value)
@@ -234,7 +237,8 @@ class Identity:
         count = length(value)
         found = self._from_table(value)
         if found is None:
-            found = self._from_content(value)
+            found, shaped = self._from_content(value)
+            learned |= shaped
         carriers = [tag for operand, tag in tags if tag.tokens is not None and length(operand) == count]
         if found is None or (found == UNIDENTIFIED).all():
             found = carriers[0].tokens if carriers else self._indexed(value, operands)
@@ -301,26 +305,30 @@ class Identity:
 
     # -- content ---------------------------------------------------------------------------------------------------
 
-    def _from_content(self, value: Any) -> Tokens | None:
+    def _from_content(self, value: Any) -> tuple[Tokens | None, frozenset[int]]:
+        """Rows that hold the same values, and what had shaped those values."""
         hashed = self._hashes(value)
         if hashed is None:
             column = self._digest(value)
-            return self._columns.get(column) if column is not None else None
+            return (self._columns.get(column) if column is not None else None), frozenset()
         key, hashes = hashed
         blocks = self._blocks.get(key)
         if not blocks or not len(hashes):
-            return None
+            return None, frozenset()
+        learned: frozenset[int] = frozenset()
         tokens = np.full(len(hashes), UNIDENTIFIED, np.int64)
         open_rows = np.arange(len(hashes))
         for block in reversed(blocks):
             places = np.searchsorted(block.hashes, hashes[open_rows])
             places[places == len(block.hashes)] = 0
             hit = block.hashes[places] == hashes[open_rows]
+            if hit.any():
+                learned |= block.learned
             tokens[open_rows[hit]] = block.tokens[places[hit]]
             open_rows = open_rows[~hit]
             if not len(open_rows):
                 break
-        return None if len(open_rows) == len(hashes) else tokens
+        return (None if len(open_rows) == len(hashes) else tokens), learned
 
     def _hashes(self, value: Any) -> tuple[Any, NDArray[np.uint64]] | None:
         """(kind of row, one hash per row); None where a row alone says too little (labels) or the type is not known."""

@@ -237,7 +237,7 @@ class Learner:
         tokens = recorder.identity.tokens_of(data)
         learned = recorder.tag(data).learned | recorder.learned.get(self._subject(value), frozenset())
         if tokens is not None and length(result) == len(tokens):
-            recorder.identity.learn(result, tokens)
+            recorder.identity.learn(result, tokens, learned)
         recorder.identity.tag(result, Tag(recorder.identity.tokens_of(result), learned))
 
     def _predicted(self, value: Any, data: Any, output: str) -> int:

@@ -1,0 +1,63 @@
+"""Networks: puts the probes of torch and of what stands on it in place when those libraries are imported."""
+
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+from typing import Any
+
+from mllint_bio.observe.probes import described, torch_links
+from mllint_bio.observe.probes.torch_data import Datasets, Loaders
+from mllint_bio.observe.probes.torch_losses import Losses
+from mllint_bio.observe.probes.torch_modules import Modules
+from mllint_bio.observe.probes.torch_optim import Figures, Training
+from mllint_bio.observe.probes.torch_state import State, state_of
+from mllint_bio.observe.recorder import Recorder
+
+
+def wrap(name: str, module: ModuleType, recorder: Recorder) -> None:
+    """Wrap torch as soon as it is complete."""
+    if name == "torch":
+        _torch(module, recorder)
+
+
+def _torch(torch: Any, recorder: Recorder) -> None:
+    controls = recorder.job.controls
+    if controls.threads is not None:
+        torch.set_num_threads(controls.threads)
+    if controls.seed is not None:
+        torch.manual_seed(controls.seed)
+    if controls.deterministic:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    state = state_of(recorder)
+    figures = Figures(state)
+    losses = Losses(state)
+    losses.scored = lambda event, value: figures.add("score", value, event=event)
+    modules = Modules(state, losses)
+    loaders = Loaders(state, Datasets(state))
+    _loss_functions(torch, state, losses)
+    loaders.install()
+    torch_links.install(state)
+    modules.install()
+    Training(state, modules, figures).install()
+
+
+def _loss_functions(torch: Any, state: State, losses: Losses) -> None:
+    functional = torch.nn.functional
+    for path, entry in described("torch.nn.functional"):
+        original = getattr(functional, path[0], None)
+        if entry.is_a("loss") and len(path) == 1 and callable(original):
+            setattr(functional, path[0], _loss_function(original, entry, state, losses))
+
+
+def _loss_function(original: Any, entry: Any, state: State, losses: Losses) -> Any:
+    params = entry.params or ("input", "target")
+
+    @functools.wraps(original)
+    def probe(*args: Any, **kwargs: Any) -> Any:
+        if state.compiling() or not state.observing():
+            return original(*args, **kwargs)
+        return losses.around(entry, lambda a, k: original(*a, **k), args, kwargs, params)
+
+    probe.__mllint_bio_wrapped__ = True  # type: ignore[attr-defined]
+    return probe
