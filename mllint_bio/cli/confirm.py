@@ -187,8 +187,6 @@ def confirm(
         keep=keep,
         fresh=fresh,
     )
-    if device == "cuda" and executor == "local" and (reason := _no_cuda()):
-        raise click.ClickException(f"--device cuda: no CUDA device is available ({reason})")
     _validate(table, command)
     with progress(quiet, verbose) as report:
         confirmation = run(command, options, report)
@@ -298,26 +296,6 @@ def _validate(table: SettingsTable, command: Command) -> None:
     from mllint_bio.cli import registry
 
     table.validate(registry.registry(), [Path(command.root)])
-
-
-def _no_cuda() -> str:
-    """Why there is no CUDA device, empty if there is one. Asked in a process of its own: torch is slow and large."""
-    import subprocess
-
-    code = (
-        "import sys; del sys.path[0]\n"  # the current folder may hold a torch.py
-        "import torch\n"
-        "print(torch.__version__, torch.version.cuda or torch.version.hip or '-', torch.cuda.is_available())"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    told = result.stdout.split()
-    if result.returncode or len(told) != 3:
-        last = (result.stderr.strip().splitlines() or ["torch cannot be imported"])[-1]
-        return "torch is not installed" if "No module named 'torch'" in last else last
-    version, built, available = told
-    if available == "True":
-        return ""
-    return f"torch {version} was built without CUDA" if built == "-" else f"torch {version} for CUDA {built} finds none"
 
 
 # -- progress ------------------------------------------------------------------------------------------------------------

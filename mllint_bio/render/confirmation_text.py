@@ -37,6 +37,8 @@ VERDICTS = {
 FAULTS = (Verdict.CONFIRMED, Verdict.OBSERVED)
 WIDTH = 110  # of running text
 CELL = 48  # widest cell of a table
+# What people ask about first; the other formats name every package.
+MAIN = frozenset({"python", "device", "machine", "torch", "cuda", "scikit-learn", "numpy", "pandas", "lightning", "transformers"})
 SEEN = {True: "held out", False: "seen in training", None: "not known"}
 
 
@@ -105,8 +107,8 @@ def cell(value: str | float | int | None) -> str:
 def _run(confirmation: Confirmation) -> Iterator[Line]:
     yield [("confirm ", "dim"), (one_line(confirmation.command), "bold")]
     yield [(how_it_ended(confirmation), "" if confirmation.status == "finished" else "yellow")]
-    if confirmation.environment:
-        yield [(", ".join(one_line(f"{key} {value}".strip()) for key, value in confirmation.environment.items()), "dim")]
+    if main := {key: value for key, value in confirmation.environment.items() if key.lower() in MAIN}:
+        yield [(", ".join(one_line(f"{key} {value}".strip()) for key, value in main.items()), "dim")]
     yield []
 
 

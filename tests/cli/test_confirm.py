@@ -224,26 +224,6 @@ def test_experiments_by_word(run, conductor: Conductor, given: str, meant: tuple
     assert conductor.options.experiments == meant
 
 
-def test_cuda_without_a_device_is_one_line(run, conductor: Conductor, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    """Where CUDA was asked for and is not there, nothing runs; what a cluster has is not asked here."""
-    monkeypatch.setattr(confirm, "_no_cuda", lambda: "torch 2.13.0+cpu was built without CUDA")
-    refused(
-        run("confirm", "train.py", "--device", "cuda"),
-        "--device cuda: no CUDA device is available (torch 2.13.0+cpu was built without CUDA)",
-    )
-    assert conductor.asked == []
-    assert run("confirm", "train.py", "--device", "cuda", "--executor", "slurm").status == 0
-
-
-def test_reason_for_no_cuda_is_asked_of_the_installed_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The reason names torch; a `torch.py` of the user's in the current folder is not run."""
-    (tmp_path / "torch.py").write_text("open('ran', 'w')\n")
-    monkeypatch.chdir(tmp_path)
-    reason = confirm._no_cuda()
-    assert reason == "" or "torch" in reason
-    assert not Path("ran").exists()
-
-
 # -- what comes out ------------------------------------------------------------------------------------------------------
 
 
