@@ -10,12 +10,13 @@ would have seen and did not see did not happen; it is not in the observed trace.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from typing import Any
 
 from mllint_bio import events
-from mllint_bio.catalog import LEARNED_KINDS
+from mllint_bio.catalog import LEARNED_KINDS, library
 from mllint_bio.events import (
     NO_DATA,
     Backward,
@@ -42,7 +43,7 @@ from mllint_bio.events import (
 )
 from mllint_bio.observe.log import Line, Log, Record, Seen
 from mllint_bio.observe.probes.names import HANDLERS
-from mllint_bio.rows import UNKNOWN_ROWS, Rows, exact, union
+from mllint_bio.rows import UNKNOWN_ROWS, Rows, exact, joined, masks_of, union
 from mllint_bio.trace import Trace
 
 # Kinds of events that probes see, if the library is handled; other predicted events are kept where their statement was executed.
@@ -117,12 +118,21 @@ def observable(event: Event) -> bool:
         return False
     if isinstance(event, (Draw, Backward, ZeroGrad)):
         return True
-    if isinstance(event, (Resample, Split, Loss)):
+    if isinstance(event, Resample):
+        return event.api.rsplit(".", 1)[-1] in _resamplers()
+    if isinstance(event, (Split, Loss)):
         return event.api.split(".")[0] in HANDLERS or "." not in event.api
     if isinstance(event, Select):
         return event.how.endswith(("SearchCV", "CV"))
     subject = getattr(event, "subject", None)
     return not isinstance(subject, Subject) or subject.api.split(".")[0] in HANDLERS or isinstance(event, (Step, Mode, Predict))
+
+
+@cache
+def _resamplers() -> frozenset[str]:
+    """Names of the resampling functions and classes that probes wrap."""
+    found = (entry for file in ("sklearn", "imblearn") for entry in library(file).entries.values())
+    return frozenset(entry.path.rsplit(".", 1)[-1] for entry in found if entry.is_a("resampler"))
 
 
 class _Builder:
@@ -154,6 +164,7 @@ class _Builder:
         self._latest: dict[Site, int] = {}  # site of a predicted event -> the latest event there
         self._sources = {number: one.how for number, one in log.sources.items()}
         self._rowsets: dict[int, Rows] = {}
+        self._copied: dict[int, Rows] = {}  # source of rows that the program made by hand -> the rows that they were made from
         self._kept: dict[int, int] = defaultdict(int)
         self._by_statement: dict[Line, list[Event]] = defaultdict(list)
         self._matched: set[int] = set()  # predicted events that some record is an instance of
@@ -167,10 +178,11 @@ class _Builder:
     def build(self) -> Observed:
         """Go through the log once for what rows stand for what, and once more for the events."""
         matches = [self._match(record) for record in self._log.records]
-        for record, match in zip(self._log.records, matches, strict=True):
-            if match is not None:
-                self._learn_symbols(record, match)
-                self._matched.add(match.id)
+        self._learn(matches)
+        if self._trace_copies():
+            self._rowsets.clear()
+            self._symbols.clear()
+            self._learn(matches)
         for record, match in zip(self._log.records, matches, strict=True):
             self._done.lines.add(record.line)
             self._done.lines.update(record.calls)
@@ -240,6 +252,35 @@ class _Builder:
 
     # -- rows --------------------------------------------------------------------------------------------------------
 
+    def _learn(self, matches: Sequence[Event | None]) -> None:
+        for record, match in zip(self._log.records, matches, strict=True):
+            if match is not None:
+                self._learn_symbols(record, match)
+                self._matched.add(match.id)
+
+    def _trace_copies(self) -> bool:
+        """Rows that the program made by hand (mirrored images, noisy copies) have no known content; where the table that they
+        were put into is known, they are what it holds beyond the tables that it was made of."""
+        found = False
+        for resample in self._predicted.of(Resample):
+            if resample.id in self._matched:
+                continue
+            for symbol, rows in list(self._symbols.items()):
+                parts = joined(symbol) or {symbol}
+                if resample.result not in parts:
+                    continue
+                origin = self._symbols.get(resample.data.rows)
+                others = [origin, *(self._symbols.get(part) for part in parts if part not in self._made_by_hand())]
+                known = {number for other in others if other is not None for number, _ in masks_of(other)}
+                for number, _ in masks_of(rows):
+                    if origin is not None and number not in known and number not in self._copied:
+                        self._copied[number] = origin
+                        found = True
+        return found
+
+    def _made_by_hand(self) -> set[Rows]:
+        return {one.result for one in self._predicted.of(Resample) if one.id not in self._matched}
+
     def _rows(self, number: int) -> Rows:
         if number < 0:
             return UNKNOWN_ROWS
@@ -251,6 +292,7 @@ class _Builder:
                 for source in masks
                 if source in self._log.sources and self._log.sources[source].derived_from >= 0
             }
+            made.update({source: self._copied[source] for source in masks if source in self._copied})
             loose = [source for source in masks if self._sources.get(source) == "loose"]
             labels = [self._log.sources[source].label for source in masks if source in self._log.sources]
             self._rowsets[number] = exact(masks, " + ".join(dict.fromkeys(labels)), made, loose)
@@ -271,7 +313,15 @@ class _Builder:
             self._symbols[symbol] = rows
 
     def _translated(self, rows: Rows) -> Rows:
-        return self._symbols.get(rows, UNKNOWN_ROWS)
+        found = self._symbols.get(rows)
+        if found is None and rows in self._made_by_hand():
+            origin = next((one.data.rows for one in self._predicted.of(Resample) if one.result == rows), UNKNOWN_ROWS)
+            table = next((known for symbol, known in self._symbols.items() if rows in joined(symbol)), None)
+            if table is not None:
+                copies = {number: mask for number, mask in masks_of(table) if number in self._copied}
+                return exact(copies, made_from={number: self._copied[number] for number in copies})
+            return self._symbols.get(origin, UNKNOWN_ROWS)
+        return found if found is not None else UNKNOWN_ROWS
 
     # -- events ------------------------------------------------------------------------------------------------------
 

@@ -186,6 +186,8 @@ class Learner:
         subject = self._subject(value)
         if entry.is_a("stateless-transform"):
             return
+        if not may_draw(entry, value):
+            drawn.streams.clear()
         drawn.report(self._label(value), "tuner" if entry.is_a("tuner") else "estimator", subject)
         inner = frozenset(recorder.fits[earlier:])
         number = recorder.event(
@@ -366,6 +368,19 @@ class Sampler:
 
         guarded(recorder, self._entry.path, observe)
         return result
+
+
+def may_draw(entry: Entry, value: Any) -> bool:
+    """Whether what the object draws when it is fitted can change its result, by the catalog: some draw a seed that they never use
+    (an SVC without `probability`). Objects that only pass calls on draw what their parts draw."""
+    draws = [draw for draw in entry.get("draws") or () if draw["stream"] != "own"]
+    if entry.is_a("composer", "tuner", "estimator.meta", "calibrator"):
+        return True
+
+    def holds(conditions: dict[str, list[Any]] | None, wanted: bool) -> bool:
+        return all((getattr(value, name, None) in allowed) is wanted for name, allowed in (conditions or {}).items())
+
+    return any(holds(draw.get("when"), True) and holds(draw.get("unless"), False) for draw in draws)
 
 
 def _arguments(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, Any]:

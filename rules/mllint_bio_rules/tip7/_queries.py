@@ -161,7 +161,12 @@ def made_on_both_sides(trace: Trace, resample: Resample, score: Score) -> bool:
     if score.cross_validated:
         return True
     trained = [score.fitted] if score.fitted.known else trace.training_rows
-    return any(rows.overlap(resample.result) for rows in trained)
+    return any(rows.overlap(resample.result) or _share_origin(rows, score.data.rows) for rows in trained)
+
+
+def _share_origin(one: Rows, other: Rows) -> bool:
+    """Whether a run counted rows of one origin on both sides; for symbols the overlap with what was made says more."""
+    return one.shared(other) is not None and bool(one.shares_origin(other))
 
 
 def trainings_of(trace: Trace, subject: Subject, before: Event) -> list[Fit | Step]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Event, Score
+from mllint_bio.events import Event, Resample, Score
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -88,6 +88,8 @@ class TrainTestOverlap(Rule):
         inside, around = rows.subset(fitted), fitted.subset(rows)
         # Batches, arms of a branch: a part of them may be the whole. A run counts rows, so that nothing is open there.
         in_pieces = rows.shared(fitted) is None and (not rows.steps() or not fitted.steps())
+        if any(one.result.shared(rows) and one.id < score.id for one in trace.of(Resample)):
+            return None, Confidence.LIKELY  # copies that a run counted: another rule's finding
         if not inside and not around and not (in_pieces and score.data.named_role not in HELD_OUT):
             return made or score, Confidence.CERTAIN
         role = role_of(score.data)
