@@ -11,7 +11,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -68,6 +68,8 @@ class Recorder:
         self.learned: dict[int, frozenset[int]] = {}  # subject number -> Fit events that its state rests on
         self.fits: list[int] = []  # numbers of Fit events, in order
         self.last: Record | None = None  # the record that was written last
+        self.at_end: list[Callable[[], Any]] = []  # what probes still have to write
+        self._makers: dict[int, int] = {}  # Predict event -> its subject
 
     # -- where we are ----------------------------------------------------------------------------------------------
 
@@ -198,10 +200,16 @@ class Recorder:
             self.records += 1
             self.writer.write("event", record)
             self.last = record
+            if kind == "Predict":
+                self._makers[record.number] = fields.get("subject", -1)
             if key is not None:
                 growing = _Open(record, {name: [tokens] for name, (tokens, _) in seen.items() if isinstance(tokens, np.ndarray)})
                 (self._drawn if kind == "Draw" else self._cycle)[key] = growing
             return record.number
+
+    def maker(self, predict: int) -> int:
+        """Subject number of what made a prediction; -1 if no such Predict event is known."""
+        return self._makers.get(predict, -1)
 
     def revise(self, record: Record, **changes: Any) -> None:
         """Write a record again: later calls told more about it. Changes are fields, or `line` and `api`."""
@@ -266,6 +274,9 @@ class Recorder:
     def finish(self) -> None:
         """Write what is still open; called when the program has ended, in whatever way."""
         with self._lock:
+            for last in self.at_end:
+                with suppress(Exception):
+                    last()
             self.barrier()
             for growing in self._drawn.values():
                 self.writer.write("event", growing.record)
