@@ -6,12 +6,13 @@ import ast
 
 from mllint_bio.diagnostics import Diagnostic
 from mllint_bio.findings import Edit
-from mllint_bio.fix import fold_loop, pipeline
+from mllint_bio.fix import fold_loop, helper_function, pipeline
+from mllint_bio.fix.division import Division
 from mllint_bio.fix.edit import Remedy
 from mllint_bio.fix.moving import Chain, unread_later
 from mllint_bio.fix.program import Program, Unsafe, key, read, stored_within
 from mllint_bio.fix.refit import class_name, statistic_of
-from mllint_bio.fix.roles import Part, Reader
+from mllint_bio.fix.roles import Reader
 
 KEEP_SHAPE = frozenset({"scale", "impute", "quantile", "hand-written"})
 _STACKS = frozenset({"vstack", "concatenate", "concat", "r_", "row_stack", "cat"})
@@ -32,9 +33,13 @@ def remedy(program: Program, diagnostic: Diagnostic) -> Remedy:
     if stacked is not None:
         return stacked
     block = program.block(first)
+    resampled = isinstance(call.func, ast.Attribute) and call.func.attr == "fit_resample"
+    if isinstance(first, ast.Return):
+        edits = helper_function.edits(program, call, split)
+        what, rerun = ("resamples", "unpaired") if resampled else ("is fitted on", "paired")
+        return Remedy(diagnostic.code, f"{who} {what} the training rows only", edits, rerun)
     if last not in block or block.index(last) <= block.index(first):
         raise Unsafe("the fit does not stand before the split in one block")
-    resampled = isinstance(call.func, ast.Attribute) and call.func.attr == "fit_resample"
     if isinstance(last, ast.For):
         if resampled:
             raise Unsafe("resampling before a loop over folds")
@@ -63,56 +68,6 @@ def _who(program: Program, call: ast.Call) -> str:
     return "the column statistic" if statistic_of(program, call) is not None else f"`{class_name(call)}`"
 
 
-def split_arguments(program: Program, split: ast.Call) -> tuple[list[ast.expr], list[str]]:
-    """What `train_test_split` divides, and the names of the parts. Raises Unsafe for another split or other targets."""
-    statement = program.statement(split)
-    if program.dotted(split.func) != "sklearn.model_selection.train_test_split":
-        raise Unsafe("it is another split")
-    if not isinstance(statement, ast.Assign) or statement.value is not split or len(statement.targets) != 1:
-        raise Unsafe("the parts are not assigned plainly")
-    target = statement.targets[0]
-    if not isinstance(target, (ast.Tuple, ast.List)) or any(isinstance(a, ast.Starred) for a in split.args):
-        raise Unsafe("the parts are not assigned plainly")
-    names = [element.id for element in target.elts if isinstance(element, ast.Name)]
-    if len(names) != 2 * len(split.args) or len(names) != len(target.elts) or len(set(names)) < len(names):
-        raise Unsafe("the parts are not assigned plainly")
-    return list(split.args), names
-
-
-def parts_of(program: Program, split: ast.Call, last: ast.stmt) -> tuple[Part, list[Part], ast.stmt]:
-    """The training part, the other parts, and the statement behind which all of them exist: parts that are divided again by the
-    statements that follow count as divided."""
-    arguments, names = split_arguments(program, split)
-    train = Part({key(a): name for a, name in zip(arguments, names[::2], strict=True)})
-    tests = [Part({key(a): name for a, name in zip(arguments, names[1::2], strict=True)}, test=True)]
-    block = program.block(last)
-    for statement in block[block.index(last) + 1 :]:
-        mine = {name for part in (train, *tests) for name in part.names.values()}
-        if not (isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call)):
-            break
-        try:
-            again, new = split_arguments(program, statement.value)
-        except Unsafe:
-            if (read(statement) | stored_within(statement)) & mine:
-                break
-            continue
-        divided = next(
-            (p for p in (train, *tests) if {a.id for a in again if isinstance(a, ast.Name)} & set(p.names.values())), None
-        )
-        if divided is None:
-            break
-        by_name = {
-            a.id: pair for a, pair in zip(again, zip(new[::2], new[1::2], strict=True), strict=True) if isinstance(a, ast.Name)
-        }
-        if set(divided.names.values()) != set(by_name):
-            raise Unsafe("a part is divided again in another way")
-        held = Part({k: by_name[name][1] for k, name in divided.names.items()}, test=True)
-        divided.names.update({k: by_name[name][0] for k, name in divided.names.items()})
-        tests.append(held)
-        last = statement
-    return train, tests, last
-
-
 def source_of(program: Program, call: ast.Call) -> ast.expr:
     """The rows that a fit, a statistic or a test of columns reads."""
     table = statistic_of(program, call)
@@ -130,7 +85,8 @@ def source_of(program: Program, call: ast.Call) -> ast.expr:
 def _moved(
     program: Program, diagnostic: Diagnostic, call: ast.Call, split: ast.Call, first: ast.stmt, last: ast.stmt
 ) -> tuple[Edit, ...]:
-    arguments, _ = split_arguments(program, split)
+    division = Division.of(program, split)
+    arguments = division.arguments
     source = source_of(program, call)
     if isinstance(first, ast.Assign) and isinstance(first.targets[0], ast.Subscript) and isinstance(source, ast.Subscript):
         source = source.value  # columns of a table: the table is what the split divides
@@ -146,9 +102,8 @@ def _moved(
     whole = {n for a in arguments if key(a) != current for n in read(a)} | {n for k in split.keywords for n in read(k.value)}
     if whole & (chain.tables | reader.states):
         raise Unsafe("the split reads the table in another way")
-    train, tests, behind = parts_of(program, split, last)
-    held = {name for part in (train, *tests) for name in part.names.values()}
-    unread_later(program, first, chain.tables - held, program.span(last)[1], chain.only_shape)
+    train, tests = division.train, division.tests
+    unread_later(program, first, chain.tables - division.names, program.span(last)[1], chain.only_shape)
     taken: set[str] = set()
     for part in (train, *tests):
         name = part.names[current]
@@ -160,7 +115,7 @@ def _moved(
             part.names.setdefault(key(ast.Name(table, ast.Load())), between)
         part.names[key(source)] = name
     lines = chain.emitted(train, tests)
-    edits = [*chain.left, program.after(behind, lines)]
+    edits = [*chain.left, program.after(division.behind, lines)]
     if reader.imports:
         edits.append(program.after_imports(list(dict.fromkeys(reader.imports))))
     return tuple(edits)
@@ -182,13 +137,12 @@ def _stacked(program: Program, diagnostic: Diagnostic, call: ast.Call, split: as
     pieces = rows.args[0]
     if not isinstance(pieces, (ast.List, ast.Tuple)) or not program.dotted(rows.func):
         return None
-    last = program.statement(split)
-    train, tests, behind = parts_of(program, split, last)
+    division = Division.of(program, split)
+    train = set(division.train.names.values())
     block = program.block(program.statement(call))
-    held = {name for part in tests for name in part.names.values()}
     named = [piece.id for piece in pieces.elts if isinstance(piece, ast.Name)]
-    kept = [name for name in named if name in train.names.values()]
-    if behind not in block or len(kept) != 1 or set(named) - set(kept) - held or len(named) != len(pieces.elts):
+    kept = [name for name in named if name in train]
+    if division.behind not in block or len(kept) != 1 or set(named) - division.names or len(named) != len(pieces.elts):
         raise Unsafe("it is not known which rows are stacked")
     edits = (program.replace(rows, kept[0]),)
     return Remedy(diagnostic.code, f"{_who(program, call)} is fitted on the training rows only", edits, "paired")
@@ -196,7 +150,8 @@ def _stacked(program: Program, diagnostic: Diagnostic, call: ast.Call, split: as
 
 def _resampled(program: Program, call: ast.Call, split: ast.Call, first: ast.stmt, last: ast.stmt) -> tuple[Edit, ...]:
     """`X, y = SMOTE().fit_resample(X0, y0)` before the split: the training part is resampled behind it."""
-    arguments, _ = split_arguments(program, split)
+    division = Division.of(program, split)
+    arguments = division.arguments
     names = _resampled_names(first, call)
     if [key(a) for a in arguments[:2]] != [key(ast.Name(n, ast.Load())) for n in names] or len(arguments) != 2:
         raise Unsafe("the split does not divide what was resampled")
@@ -205,17 +160,15 @@ def _resampled(program: Program, call: ast.Call, split: ast.Call, first: ast.stm
     used = set(names) | read(first)
     if any(stored_within(s) & used or read(s) & set(names) for s in between):
         raise Unsafe("the rows are used before the split")
-    train, tests, behind = parts_of(program, split, last)
-    held = {n for p in (train, *tests) for n in p.names.values()}
-    unread_later(program, first, set(names) - held, program.span(last)[1], lambda name: False)
-    here = [train.names[key(a)] for a in arguments]
+    unread_later(program, first, set(names) - division.names, program.span(last)[1], lambda name: False)
+    here = [division.train.names[key(a)] for a in arguments]
     assert isinstance(call.func, ast.Attribute)
-    if (read(call.func.value) - program.imports.keys()) & held:
+    if (read(call.func.value) - program.imports.keys()) & division.names:
         raise Unsafe("the split binds a name that the resampling reads")
     line = f"{', '.join(here)} = {program.text(call.func)}({', '.join(here)})"
     sources = [program.text(a) for a in call.args]
     stay = program.remove(first) if sources == names else program.replace(call, ", ".join(sources))
-    return stay, program.after(behind, [line])
+    return stay, program.after(division.behind, [line])
 
 
 def _resampled_names(first: ast.stmt, call: ast.Call) -> list[str]:

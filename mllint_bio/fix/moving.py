@@ -135,7 +135,8 @@ class Chain:
         else:
             raise Unsafe("the rows are not bound to a name")
         self._fitted_names(value)
-        self.keeps_shape = self.keeps_shape and self.reader.keeps_columns(value)
+        if isinstance(target, ast.Name):
+            self.keeps_shape = self.keeps_shape and self.reader.keeps_columns(value)
 
     def _fitted_names(self, value: ast.expr) -> None:
         for node in ast.walk(value):

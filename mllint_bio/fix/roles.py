@@ -41,7 +41,7 @@ _FUNCTION_FORMS = {
     "quantile_transform": "QuantileTransformer",
     "power_transform": "PowerTransformer",
 }
-_NO_TRANSFORM = frozenset(
+NO_TRANSFORM = frozenset(
     {"TSNE", "MDS", "SpectralEmbedding", "DBSCAN", "HDBSCAN", "OPTICS", "SpectralClustering", "AgglomerativeClustering"}
 )
 _KEEP_COLUMNS = ("Scaler", "Imputer", "QuantileTransformer", "PowerTransformer")
@@ -273,7 +273,7 @@ class Reader:
 
     def maker(self, node: ast.Call) -> bool:
         """Whether a call makes a transform of a library, and touches no rows."""
-        if self._touched(node) or class_name(node) in _NO_TRANSFORM:
+        if self._touched(node) or class_name(node) in NO_TRANSFORM:
             return False
         return bool(self.program.dotted(node.func))
 
