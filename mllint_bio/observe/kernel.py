@@ -6,6 +6,7 @@ the observation first and then becomes an ipykernel, so that magics, display and
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import os
 import queue
@@ -22,6 +23,8 @@ from mllint_bio.observe import child, instrument, places
 if TYPE_CHECKING:
     from mllint_bio.observe.child import Observation, Setting
 
+_END = "__mllint_end__"
+_TIMED = ("<timed exec>", "<timed eval>")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _NEEDS = "a notebook needs ipykernel to run: pip install 'mllint-bio[dynamic]'"
 # Cell magics that hand the cell to another program.
@@ -109,6 +112,7 @@ def drive(setting: Setting, job_file: Path) -> int:
     try:
         client.wait_for_ready(timeout=max(60.0, setting.job.limits.seconds))
         status = _run_all(manager, client, cells)
+        _execute(manager, client, {"code": f"{_END}()", "silent": True, "store_history": False}, {})
     except RuntimeError as error:  # it died before it was ready; what it said stands on standard error
         print(error, file=sys.stderr)
     finally:
@@ -121,11 +125,8 @@ def _run_all(manager: Any, client: Any, cells: list[_Cell]) -> int:
     for index, cell in enumerate(cells):
         if not cell.source.strip() or "skip-execution" in cell.tags:
             continue
-        content = {"code": cell.source, "silent": False, "store_history": True, "user_expressions": {}}
-        content |= {"allow_stdin": False, "stop_on_error": True}
-        message = client.session.msg("execute_request", content, metadata={"cellId": str(index)})
-        client.shell_channel.send(message)
-        reply = _reply(manager, client, message["header"]["msg_id"])
+        content = {"code": cell.source, "silent": False, "store_history": True}
+        reply = _execute(manager, client, content, {"cellId": str(index)})
         if reply is None:
             return 1
         if any(payload.get("source") == "ask_exit" for payload in reply.get("payload", ())):
@@ -135,8 +136,12 @@ def _run_all(manager: Any, client: Any, cells: list[_Cell]) -> int:
     return 0
 
 
-def _reply(manager: Any, client: Any, request: str) -> dict[str, Any] | None:
-    """Show what a cell shows until it is done; its reply, or None if the kernel died."""
+def _execute(manager: Any, client: Any, content: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any] | None:
+    """Run code in the kernel and show what it shows until it is done; its reply, or None if the kernel died."""
+    content = {"user_expressions": {}, "allow_stdin": False, "stop_on_error": True, **content}
+    message = client.session.msg("execute_request", content, metadata=metadata)
+    request = message["header"]["msg_id"]
+    client.shell_channel.send(message)
     while True:
         try:
             message = client.get_iopub_msg(timeout=0.5)
@@ -185,14 +190,16 @@ def _forward_termination(manager: Any) -> None:
 
 
 def _close(manager: Any) -> None:
-    """Let the kernel end; end as it did if a signal ended it."""
+    """End the kernel, which has nothing left to say; if a signal ended it before, end by the same one."""
     process = manager.provisioner.process
     if manager.is_alive():
-        manager.shutdown_kernel()
-    code = process.returncode if process is not None else None
-    if code is not None and code < 0:
-        signal.signal(signal.Signals(-code), signal.SIG_DFL) if -code != signal.SIGKILL else None
+        manager.shutdown_kernel(now=True)
+        return
+    code = process.returncode or 0
+    if code < 0:
         sys.stdout.flush()
+        if -code != signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
 
 
@@ -231,8 +238,11 @@ class _Session:
         self.cell: _Cell | None = None
         self.before = 0
         self.depth = 0
+        self.named = False
 
     def begin(self) -> None:
+        """From now on cells are the user's."""
+        setattr(builtins, _END, self.observation.end)
         self.shell.events.register("pre_run_cell", self._before_cell)
         self.shell.events.register("post_run_cell", self._after_cell)
         self.shell.compile.get_code_name = self._name
@@ -247,14 +257,7 @@ class _Session:
         cell_id = getattr(info, "cell_id", None)
         if self.depth == 1 and isinstance(cell_id, str) and cell_id.isdigit():
             self.cell = self.cells[int(cell_id)]
-            places.add_cell("<timed exec>", self.notebook, self.cell.before + self._body())
-            places.add_cell("<unknown>", self.notebook, self.cell.before + self._body())
             self.observation.go_on()  # an error that the notebook expects is no end
-
-    def _body(self) -> int:
-        """Lines in front of what a magic runs, in the cell of the magic."""
-        assert self.cell is not None
-        return 1 if self.cell.source.lstrip().startswith("%%") else 0
 
     def _after_cell(self, result: Any) -> None:
         self.depth -= 1
@@ -268,19 +271,27 @@ class _Session:
             return f"<cell {number}>"
         start = self.cell.source.find(raw)
         inside = self.cell.source.count("\n", 0, start) if start > 0 else 0
-        blank = len(raw) - len(raw.lstrip())  # IPython drops empty lines in front
-        self.before = self.cell.before + inside + raw.count("\n", 0, blank)
+        self.before = self.cell.before + inside + _blank_lines(raw)
         name = os.path.join(os.fspath(self.observation.setting.base), "cells", f"{self.cell.number}-{inside}.py")
         places.add_cell(name, self.notebook, self.before)
+        self.named = True
         return name
 
     def visit(self, tree: Any) -> Any:
         """As an IPython AST transformer."""
         if self.cell is None:
             return tree
+        before = self.before
+        if not self.named:  # `%time` and `%%time` compile their code themselves, on the line of the magic or below it
+            magic = (places.innermost(sys._getframe()) or ("", before + 1))[1]
+            body = self.cell.source.lstrip().partition("\n")[2] if self.cell.source.lstrip().startswith("%%") else None
+            before = magic - 1 if body is None else magic + _blank_lines(body)
+            for name in _TIMED:
+                places.add_cell(name, self.notebook, before)
+        self.named = False
         with suppress(Exception):
             links = "numba" not in "".join(cell.source for cell in self.cells)
-            return instrument.instrumenter().change(tree, self.notebook, self.before, links=links, shows_last=True)
+            return instrument.instrumenter().change(tree, self.notebook, before, links=links, shows_last=True)
         return tree
 
     def _refuse_shell(self) -> None:
@@ -313,3 +324,8 @@ class _Session:
         assert self.observation.guard is not None
         self.observation.guard.note(f"starting the program {line!r}", option, place)
         print(f"refused by mllint-bio confirm ({option} allows it): {line}")
+
+
+def _blank_lines(text: str) -> int:
+    """Empty lines in front of code, which IPython drops."""
+    return text.count("\n", 0, len(text) - len(text.lstrip()))

@@ -91,7 +91,10 @@ def test_starting_a_program_is_refused_and_names_the_option(tmp_path: Path) -> N
     """An uncaught refusal ends the run as REFUSED."""
     outcome = execute(tmp_path, "import subprocess\nsubprocess.run(['touch', 'x'])\n")
     assert outcome.status is Status.REFUSED
-    assert outcome.reason == "refused by mllint-bio confirm (--allow-processes allows it): starting the program 'touch x' at train.py:2"
+    assert (
+        outcome.reason
+        == "refused by mllint-bio confirm (--allow-processes allows it): starting the program 'touch x' at train.py:2"
+    )
     (refusal,) = outcome.refusals
     assert (refusal.what, refusal.option, refusal.path, refusal.line) == (
         "starting the program 'touch x'",
@@ -243,7 +246,7 @@ def test_endless_output_is_bounded(tmp_path: Path) -> None:
 
 def test_daemons_do_not_outlive_the_run(tmp_path: Path) -> None:
     """A process that leaves its session and closes its files dies with the run, and does not delay its end."""
-    program = f"""
+    program = """
         import os, time
         if os.fork() == 0:
             os.setsid()

@@ -147,6 +147,8 @@ def test_exceptions_that_wrap_a_refusal_are_refusals(tmp_path: Path) -> None:
 
 def test_numba_files_are_left_without_links(tmp_path: Path) -> None:
     """Code that Numba may compile holds none of our calls, marks aside."""
-    program = "numba = 'in this file'\nimport dis\ndef f(x):\n    y = x[1:]\n    return y\nprint('made' in dis.Bytecode(f).dis())\n"
+    program = (
+        "numba = 'in this file'\nimport dis\ndef f(x):\n    y = x[1:]\n    return y\nprint('made' in dis.Bytecode(f).dis())\n"
+    )
     assert execute(tmp_path, program).output == "False\n"
     assert execute(tmp_path, program.replace("numba", "other")).output == "True\n"

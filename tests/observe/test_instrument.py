@@ -302,7 +302,9 @@ ATOMS = st.one_of(NAMES, st.integers(-2, 3).map(str), st.sampled_from(["'s'", "[
 
 def _larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(
-        st.tuples(inner, st.sampled_from(["+", "*", "-", "==", "<", "and", "or", "in"]), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
+        st.tuples(inner, st.sampled_from(["+", "*", "-", "==", "<", "and", "or", "in"]), inner).map(
+            lambda t: f"({t[0]} {t[1]} {t[2]})"
+        ),
         st.tuples(inner, inner).map(lambda t: f"{t[0]}[{t[1]}]"),
         inner.map(lambda e: f"(-{e})"),
         st.tuples(st.sampled_from(["f", "len", "list", "obj.method", "str"]), inner).map(lambda t: f"{t[0]}({t[1]})"),
@@ -336,7 +338,9 @@ def _compound(statements: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 STATEMENTS = st.recursive(
     st.one_of(
-        st.tuples(st.sampled_from(["a", "b", "c", "obj.x", "data[0]", "a, b", "a = c"]), EXPRESSIONS).map(lambda t: f"{t[0]} = {t[1]}"),
+        st.tuples(st.sampled_from(["a", "b", "c", "obj.x", "data[0]", "a, b", "a = c"]), EXPRESSIONS).map(
+            lambda t: f"{t[0]} = {t[1]}"
+        ),
         EXPRESSIONS.map(lambda e: f"print({e})"),
         EXPRESSIONS,
         st.tuples(st.sampled_from(["a", "b"]), EXPRESSIONS).map(lambda t: f"{t[0]} += {t[1]}"),

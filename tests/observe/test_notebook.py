@@ -43,7 +43,12 @@ def test_a_failing_cell_ends_the_run_and_is_named(tmp_path: Path) -> None:
 def test_lines_are_those_of_the_unit(tmp_path: Path) -> None:
     """Blank lines in front, magics, `%%time`, and equal cells: the reported line holds the statement that failed."""
     failing = ["raise ValueError(1)", "\n\n  \nraise ValueError(2)", "%matplotlib --list\nraise ValueError(3)"]
-    failing += ["%%time\n\nraise ValueError(4)", "%%capture\n\nx = 1\nraise ValueError(5)", "raise ValueError(6)", "x = 1\nx = = 2"]
+    failing += [
+        "%%time\n\nraise ValueError(4)",
+        "%%capture\n\nx = 1\nraise ValueError(5)",
+        "raise ValueError(6)",
+        "x = 1\nx = = 2",
+    ]
     for index, cell in enumerate(failing):
         folder = tmp_path / str(index)
         folder.mkdir()
@@ -77,7 +82,9 @@ def test_magics_work_and_shell_commands_are_refused_without_ending_the_run(tmp_p
 
 def test_shell_commands_can_be_allowed(tmp_path: Path) -> None:
     """With the permission `!command` runs, in the copy."""
-    outcome = execute(tmp_path, "!touch made && echo done", "import os\nos.path.exists('made')", permissions=Permissions(processes=True))
+    outcome = execute(
+        tmp_path, "!touch made && echo done", "import os\nos.path.exists('made')", permissions=Permissions(processes=True)
+    )
     assert outcome.status is Status.FINISHED, outcome.output
     assert outcome.output.split() == ["done", "True"]
     assert not (tmp_path / "made").exists()
@@ -91,7 +98,11 @@ def test_shell_commands_can_be_allowed(tmp_path: Path) -> None:
         ("import os; os.kill(os.getpid(), 9)", Status.KILLED, "ended by SIGKILL"),
         ("import sys; sys.exit(0)", Status.FINISHED, ""),
         ("exit()", Status.FINISHED, ""),
-        ("import no_such_package", Status.FAILED, "needs the package 'no_such_package', which is not installed at analysis.ipynb:cell 2:1"),
+        (
+            "import no_such_package",
+            Status.FAILED,
+            "needs the package 'no_such_package', which is not installed at analysis.ipynb:cell 2:1",
+        ),
     ],
 )
 def test_ways_out_of_a_notebook(tmp_path: Path, cell: str, status: Status, reason: str) -> None:
@@ -120,7 +131,11 @@ def test_marks_and_limits_hold_in_cells(tmp_path: Path) -> None:
     """Lines of the guide are lines of the unit; the value of a marked last expression is still shown."""
     guide = Guide(marks=(("analysis.ipynb", 6), ("analysis.ipynb", 7)), epochs=(("analysis.ipynb", 5),))
     outcome = execute(
-        tmp_path, "import math\n\ndone = 0", "%%time\nfor epoch in range(50):\n    done += 1\ndone", guide=guide, limits=Limits(60, epochs=3)
+        tmp_path,
+        "import math\n\ndone = 0",
+        "%%time\nfor epoch in range(50):\n    done += 1\ndone",
+        guide=guide,
+        limits=Limits(60, epochs=3),
     )
     assert outcome.status is Status.FINISHED, outcome.output
     assert outcome.output.splitlines()[-1] == "3"

@@ -157,7 +157,9 @@ def test_folders_of_dead_owners_are_removed_and_others_stay(project: Path) -> No
         "with scratch.scratch_copy(Path(sys.argv[1])) as place:\n"
         "    print(place.base, flush=True); os.kill(os.getpid(), 9)"
     )
-    dead = subprocess.run([sys.executable, "-c", code, str(project)], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    dead = subprocess.run(
+        [sys.executable, "-c", code, str(project)], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
     base = Path(dead.stdout.strip())
     assert base.is_dir()
     with scratch.scratch_copy(project) as living:
