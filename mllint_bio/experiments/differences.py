@@ -49,7 +49,7 @@ class Difference:
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
-        return {"what": self.what, "step": self.step, "line": self.line, "values": list(self.values), "words": self.words}
+        return {"what": self.what, "step": self.step, "line": self.line, "values": [_json(v) for v in self.values], "words": self.words}
 
 
 @dataclass(frozen=True)
@@ -344,6 +344,10 @@ def _described(items: Sequence[_Item]) -> Difference:
     return Difference(item.what, words, item.step, shown(item.line), values)
 
 
+def _json(value: Any) -> Any:
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def hash_of(value: Any) -> str:
     """A short name for something large, so that equal ones can be told."""
     return hashlib.blake2b(repr(value).encode(), digest_size=6).hexdigest()
@@ -389,7 +393,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     mean = math.fsum(numbers) / len(numbers) if numbers else math.nan
     deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in numbers) / (len(numbers) - 1)) if len(numbers) > 1 else None
     return {
-        "values": list(values),
+        "values": [value if math.isfinite(value) else None for value in values],
         "min": min(numbers, default=None),
         "max": max(numbers, default=None),
         "sd": deviation,
