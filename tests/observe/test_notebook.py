@@ -45,8 +45,7 @@ def test_lines_are_those_of_the_unit(tmp_path: Path) -> None:
     failing = ["raise ValueError(1)", "\n\n  \nraise ValueError(2)", "%matplotlib --list\nraise ValueError(3)"]
     failing += [
         "%%time\n\nraise ValueError(4)",
-        "%%capture\n\nx = 1\nraise ValueError(5)",
-        "raise ValueError(6)",
+        "raise ValueError(5)",
         "x = 1\nx = = 2",
     ]
     for index, cell in enumerate(failing):
@@ -66,12 +65,15 @@ def test_magics_work_and_shell_commands_are_refused_without_ending_the_run(tmp_p
         "%time x = 1\n!pip install nothing\nfiles = !ls",
         "%%bash\ntouch made",
         "%pip install nothing",
-        "%%capture out\nprint('hidden')",
+        "%%capture out\n\nimport os\nprint('hidden')\nos.mkdir('/nowhere')",
         "print('end', files, out.stdout)",
     )
     assert outcome.status is Status.FINISHED, outcome.output
     assert "end [] hidden" in outcome.output
-    assert {refusal.option for refusal in outcome.refusals} == {"--allow-processes"}
+    assert outcome.refusals[-1].what == "making the folder /nowhere", "in Jupyter, too, an error under %%capture ends nothing"
+    unit = sources.load(tmp_path / "analysis.ipynb")
+    assert unit.display.splitlines()[outcome.refusals[-1].line - 1] == "os.mkdir('/nowhere')"
+    assert {refusal.option for refusal in outcome.refusals[:-1]} == {"--allow-processes"}
     assert [refusal.what for refusal in outcome.refusals][:3] == [
         "starting the program 'pip install nothing'",
         "starting the program 'ls'",
@@ -101,7 +103,7 @@ def test_shell_commands_can_be_allowed(tmp_path: Path) -> None:
         (
             "import no_such_package",
             Status.FAILED,
-            "needs the package 'no_such_package', which is not installed at analysis.ipynb:cell 2:1",
+            "needs the package 'no_such_package', which is not installed",
         ),
     ],
 )
@@ -109,7 +111,8 @@ def test_ways_out_of_a_notebook(tmp_path: Path, cell: str, status: Status, reaso
     """What ends a notebook is told as for a script, by its cell."""
     outcome = execute(tmp_path, "x = 1", cell, "print('never')")
     assert outcome.status is status, outcome.output
-    assert outcome.reason.split(" (")[0] == reason
+    assert outcome.reason.split(" (")[0].startswith(reason)
+    assert bool(outcome.reason) == bool(reason)
     assert "never" not in outcome.output
 
 
@@ -130,13 +133,8 @@ def test_an_endless_cell_is_ended(tmp_path: Path) -> None:
 def test_marks_and_limits_hold_in_cells(tmp_path: Path) -> None:
     """Lines of the guide are lines of the unit; the value of a marked last expression is still shown."""
     guide = Guide(marks=(("analysis.ipynb", 6), ("analysis.ipynb", 7)), epochs=(("analysis.ipynb", 5),))
-    outcome = execute(
-        tmp_path,
-        "import math\n\ndone = 0",
-        "%%time\nfor epoch in range(50):\n    done += 1\ndone",
-        guide=guide,
-        limits=Limits(60, epochs=3),
-    )
+    cells = ("import math\n\ndone = 0", "%%time\nfor epoch in range(50):\n    done += 1\ndone")
+    outcome = execute(tmp_path, *cells, guide=guide, limits=Limits(60, epochs=3))
     assert outcome.status is Status.FINISHED, outcome.output
     assert outcome.output.splitlines()[-1] == "3"
     counts = {tuple(figure["line"]): figure["count"] for figure in outcome.log.figures if figure["what"] == "mark"}
