@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,9 +128,10 @@ def _compare(one: Evaluation) -> _Found:
     else:
         exact[:] = False
         notes.append("The rows have a single feature, whose values repeat by nature: only row numbers were compared.")
-    inside = len(train) - len({row.tobytes() for row in np.ascontiguousarray(train)})
-    if exact.any() and inside * len(test) >= int(exact.sum()) * len(train):
-        notes.append(f"Training rows repeat each other as often ({share(inside, len(train))}): equal content may be chance here.")
+    twins = Counter(row.tobytes() for row in np.ascontiguousarray(train))
+    inside = sum(count for count in twins.values() if count > 1)
+    if exact.any() and 2 * inside * len(test) >= int(exact.sum()) * len(train):
+        notes.append(f"Training rows repeat each other as well ({share(inside, len(train))}): equal content may be chance here.")
     similarity = _sequences(train, test, notes)
     related = None if similarity is None else int((similarity >= ALIKE).sum())
     figures = {
