@@ -323,12 +323,8 @@ def progress(quiet: bool, verbose: bool = False) -> Iterator[Callable[[Progress]
     columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
     with Bar(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
         task = bar.add_task("starting", total=None)
-        phase = [""]
 
         def show(state: Progress) -> None:
-            if state.phase != phase[0]:
-                bar.reset(task, total=None)
-                phase[0] = state.phase
             bar.update(task, description=described(state))
             bar.refresh()
 
@@ -340,6 +336,8 @@ def described(state: Progress) -> str:
     parts = [state.phase]
     if state.runs:
         parts.append(f"run {state.run} of {state.runs}")
+    if state.seconds:
+        parts.append(f"{state.seconds:.0f} s")
     if state.steps:
         parts.append(f"step {state.steps}")
     if state.loss is not None:

@@ -55,11 +55,12 @@ class ConfirmOptions:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What goes on at this moment. phase: in plain words ("observing the program", "label shuffle"); run, runs: which run of how
-    many (0: not known); steps: optimizer steps so far (0: not known); loss: the latest one."""
+    many (0: not known); seconds: since this run began; steps: optimizer steps so far (0: not known); loss: the latest one."""
 
     phase: str
     run: int = 0
     runs: int = 0
+    seconds: float = 0.0
     steps: int = 0
     loss: float | None = None
 

@@ -6,7 +6,7 @@ Everything that comes from the user's program is escaped; a content security pol
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ MEANINGS = {
     Verdict.OBSERVED: "a fault that only the run shows",
 }
 LINES = 6  # of a span in an excerpt
+SHORT = 28  # characters of a place that is not broken
+LABEL = 40  # characters of a label that stands beside its line, not below it
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 STYLE = """
@@ -47,10 +49,7 @@ STYLE = """
 --c0:#6cb4f5;--c1:#ffa657;--c2:#5fd0a0;--c3:#f08cc8;--c4:#a9b4ff;--c5:#e3c44c;--c6:#5fd4e0;--c7:#c9a38f}}
 @media print{:root{color-scheme:light;--paper:#fff;--card:#fff;--text:#000;--muted:#444;--line:#999;--grid:#ddd;--axis:#666;
 --mark:#a00;--link:#000;--on:#fff;--confirmed:#a00;--refuted:#060;--unreached:#444;--observed:#606;--hit:#eee;
---c0:#0b62a8;--c1:#d1650a;--c2:#0a8754;--c3:#b04a90;--c4:#5c6bc0;--c5:#8a6d00;--c6:#00838f;--c7:#795548}
-*{print-color-adjust:exact;-webkit-print-color-adjust:exact}
-.card,figure,tr{break-inside:avoid}h2,h3{break-after:avoid}main{max-width:none!important;padding:0!important}
-details:not([open])>:not(summary){display:block}}
+--c0:#0b62a8;--c1:#d1650a;--c2:#0a8754;--c3:#b04a90;--c4:#5c6bc0;--c5:#8a6d00;--c6:#00838f;--c7:#795548}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--text);font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
 main{max-width:1060px;margin:0 auto;padding:28px 20px 60px}
@@ -77,12 +76,12 @@ letter-spacing:.03em;white-space:nowrap;text-transform:uppercase}
 @media (min-width:760px){.side{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1.1fr);gap:0 32px}}
 .scroll{overflow-x:auto;max-width:100%}
 table{border-collapse:collapse;margin:.6em 0;font-size:.92em}
-caption{text-align:left;font-weight:600;padding-bottom:.3em}
-th,td{text-align:left;vertical-align:top;padding:.35em .8em .35em 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
-th{color:var(--muted);font-weight:600;font-size:.9em;white-space:nowrap}
-.num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;padding-left:.8em}
+caption{text-align:left;font-weight:600;padding-bottom:.3em;white-space:nowrap}
+th,td{text-align:left;vertical-align:top;padding:.35em .8em .35em 0;border-bottom:1px solid var(--line);overflow-wrap:break-word}
+th{color:var(--muted);font-weight:600;font-size:.9em;vertical-align:bottom}
+.num{text-align:right;padding-left:.8em}td.num{font-variant-numeric:tabular-nums;white-space:nowrap}
 .summary{width:100%}
-.summary td:nth-child(2){white-space:nowrap}.summary td:nth-child(3){min-width:8em;max-width:15em}
+.summary td:nth-child(2),.short{white-space:nowrap}.summary td:nth-child(3){overflow-wrap:anywhere;max-width:15em}
 .measure{font-size:1.02em}
 .measure b{font-weight:600}
 pre{margin:.7em 0;padding:.5em 0;overflow-x:auto;border:1px solid var(--line);border-radius:6px;line-height:1.45;tab-size:4}
@@ -91,6 +90,7 @@ pre .no{display:inline-block;width:3.2em;color:var(--muted);user-select:none}
 pre mark{background:var(--hit);color:inherit;border-bottom:2px solid var(--c1)}
 pre mark.also{background:none;border-bottom:2px solid var(--c0)}
 pre .said{color:var(--muted);font-family:system-ui,sans-serif;padding-left:1.5em}
+pre .below{display:block;padding-left:3.6em;width:0;min-width:100%;white-space:normal}
 pre .where{display:block;padding:.2em .8em;color:var(--muted)}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:14px 28px;
 align-items:start}
@@ -106,6 +106,10 @@ footer{margin-top:3em;font-size:.85em;color:var(--muted)}
 .summary td{display:inline;border:0;padding:0 .5em 0 0;white-space:normal!important}
 .summary td.wide{display:block;padding:.25em 0 0}.summary td:empty{display:none}
 dl{grid-template-columns:1fr}dd{margin-bottom:.4em}}
+@media print{*{print-color-adjust:exact;-webkit-print-color-adjust:exact}
+body{font-size:12px}main{max-width:none;padding:0}h2,h3{break-after:avoid}.card,figure,tr{break-inside:avoid}
+pre{white-space:pre-wrap;overflow:visible}pre .row{min-width:0}.scroll{overflow:visible}
+.side{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1.1fr);gap:0 24px}}
 """
 
 
@@ -173,16 +177,23 @@ def _badge(verdict: Verdict) -> str:
     return f'<span class="badge {CLASSES[verdict]}">{_e(verdict.value)}</span>'
 
 
-def _summary(judgements: Iterable[Judgement]) -> str:
-    rows = "".join(
-        f"<tr><td>{_badge(one.verdict)}</td>"
-        f'<td><a href="#finding-{n}">{_e(one.finding.label)}</a></td><td class="code">{_e(str(one.finding.place))}</td>'
-        f'<td class="wide">{_prose(one.finding.message)}</td><td class="wide">{_prose(one.figure)}</td>'
-        f'<td class="wide">{_prose(one.effect)}</td></tr>'
-        for n, one in enumerate(judgements, 1)
+def _summary(judgements: Sequence[Judgement]) -> str:
+    """The table at the top; the column of effects only if there are any."""
+    names = ["verdict", "rule", "place", "finding", "figure", *(["effect"] if any(one.effect for one in judgements) else [])]
+    rows = []
+    for n, one in enumerate(judgements, 1):
+        place = str(one.finding.place)
+        told = (one.finding.message, one.figure, one.effect)[: len(names) - 3]
+        rows.append(
+            f'<tr><td>{_badge(one.verdict)}</td><td><a href="#finding-{n}">{_e(one.finding.label)}</a></td>'
+            f'<td class="code{" short" if len(place) <= SHORT else ""}">{_e(place)}</td>'
+            + "".join(f'<td class="wide">{_prose(text)}</td>' for text in told)
+            + "</tr>"
+        )
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    return (
+        f'<div class="scroll"><table class="summary"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("verdict", "rule", "place", "finding", "figure", "effect"))
-    return f'<div class="scroll"><table class="summary"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def _finding(judgement: Judgement, number: int, units: Mapping[str, SourceUnit] | None) -> str:
@@ -235,7 +246,8 @@ def _rows(unit: SourceUnit, place: Place, label: str, style: str) -> Iterator[st
         before, marked, after = (_e(excerpt(piece)[0]) for piece in (line[:first], line[first:last], line[last:].rstrip()))
         final = row == rows[:LINES][-1]
         dots = " …" if final and len(rows) > LINES else ""
-        said = f'<span class="said">{_e(label)}</span>' if label and final else ""
+        below = " below" if len(label) > LABEL else ""
+        said = f'<span class="said{below}">{_prose(label)}</span>' if label and final else ""
         yield f'<span class="row"><span class="no">{row}</span>{before}<mark{chosen}>{marked}</mark>{after}{dots}{said}</span>'
 
 

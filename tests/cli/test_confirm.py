@@ -329,8 +329,8 @@ def test_progress_off_a_terminal(run, conductor: Conductor) -> None:  # type: ig
 
 
 def test_progress_in_words() -> None:
-    """Phase, run, step and loss, as far as they are known."""
-    assert confirm.described(Progress("repeat", 2, 5, steps=12, loss=0.25)) == "repeat, run 2 of 5, step 12, loss 0.25"
+    """Phase, run, its seconds, step and loss, as far as they are known."""
+    assert confirm.described(Progress("repeat", 2, 5, 7.6, steps=12, loss=0.25)) == "repeat, run 2 of 5, 8 s, step 12, loss 0.25"
     assert confirm.described(Progress("observing [the] program")) == "observing [the] program"
 
 
