@@ -9,7 +9,7 @@ from mllint_bio.findings import Edit
 from mllint_bio.fix import fold_loop, helper_function, pipeline
 from mllint_bio.fix.division import Division
 from mllint_bio.fix.edit import Remedy
-from mllint_bio.fix.moving import Chain, unread_later
+from mllint_bio.fix.moving import Chain, changed, unread_later
 from mllint_bio.fix.program import Program, Unsafe, key, read, stored_within
 from mllint_bio.fix.refit import class_name, statistic_of
 from mllint_bio.fix.roles import Reader
@@ -38,6 +38,10 @@ def remedy(program: Program, diagnostic: Diagnostic) -> Remedy:
         edits = helper_function.edits(program, call, split)
         what, rerun = ("resamples", "unpaired") if resampled else ("is fitted on", "paired")
         return Remedy(diagnostic.code, f"{who} {what} the training rows only", edits, rerun)
+    condition = _condition(program, first, last)
+    if condition is not None and not resampled and isinstance(last, ast.Assign):
+        edits = _moved(program, diagnostic, call, split, first, last, condition)
+        return Remedy(diagnostic.code, f"{who} is fitted on the training rows only", edits, "paired")
     if last not in block or block.index(last) <= block.index(first):
         raise Unsafe("the fit does not stand before the split in one block")
     if isinstance(last, ast.For):
@@ -53,7 +57,7 @@ def remedy(program: Program, diagnostic: Diagnostic) -> Remedy:
     if resampled:
         edits = _resampled(program, call, split, first, last)
         return Remedy(diagnostic.code, f"{who} resamples the training rows only", edits, "unpaired")
-    edits = _moved(program, diagnostic, call, split, first, last)
+    edits = _moved(program, diagnostic, call, split, first, last, None)
     return Remedy(diagnostic.code, f"{who} is fitted on the training rows only", edits, "paired")
 
 
@@ -82,8 +86,27 @@ def source_of(program: Program, call: ast.Call) -> ast.expr:
     return table
 
 
+def _condition(program: Program, first: ast.stmt, last: ast.stmt) -> ast.If | None:
+    """The `if` without `else` before the split under which the fit stands, if that can be asked again behind the split."""
+    outer = program.parents[first]
+    if not isinstance(outer, ast.If) or outer.orelse or outer not in program.block(last) or "\n" in program.text(outer.test):
+        return None
+    for node in ast.walk(outer.test):
+        if isinstance(node, (ast.NamedExpr, ast.Await)):
+            return None
+        if isinstance(node, ast.Call) and program.dotted(node.func) not in ("os.environ.get", "os.getenv"):
+            return None
+    return outer
+
+
 def _moved(
-    program: Program, diagnostic: Diagnostic, call: ast.Call, split: ast.Call, first: ast.stmt, last: ast.stmt
+    program: Program,
+    diagnostic: Diagnostic,
+    call: ast.Call,
+    split: ast.Call,
+    first: ast.stmt,
+    last: ast.stmt,
+    condition: ast.If | None,
 ) -> tuple[Edit, ...]:
     division = Division.of(program, split)
     arguments = division.arguments
@@ -91,12 +114,19 @@ def _moved(
     if isinstance(first, ast.Assign) and isinstance(first.targets[0], ast.Subscript) and isinstance(source, ast.Subscript):
         source = source.value  # columns of a table: the table is what the split divides
     # What the statements bind are rows, but no labels: they are found by going through the statements.
-    made = {name for statement in _between(program, first, last) for name in stored_within(statement)}
+    within = _between(program, first, last, condition)
+    made = {name for statement in within for name in stored_within(statement)}
     labels = {key(a) for a in arguments if not (isinstance(a, ast.Name) and a.id in made)} - {key(source)}
     reader = Reader(program, set(labels), labels)
     chain = Chain(program, reader, source, diagnostic.variant in KEEP_SHAPE)
-    chain.follow(program.block(first), first, last)
+    chain.follow(within)
     current = key(chain.current)
+    if condition is not None:
+        moved = [m.statement for m in chain.moved]
+        asked = {name for s in (*within, last) for name in changed(s)} & read(condition.test) - program.imports.keys()
+        if current != key(source) or asked or any(program.parents[s] is not condition for s in moved):
+            raise Unsafe("what is done on a condition reaches beyond it")
+        chain.left[0] = program.replace(moved[0], "pass")
     if sum(key(a) == current for a in arguments) != 1:
         raise Unsafe("the split does not divide what was transformed")
     whole = {n for a in arguments if key(a) != current for n in read(a)} | {n for k in split.keywords for n in read(k.value)}
@@ -115,16 +145,20 @@ def _moved(
             part.names.setdefault(key(ast.Name(table, ast.Load())), between)
         part.names[key(source)] = name
     lines = chain.emitted(train, tests)
+    if condition is not None:
+        lines = [f"if {program.text(condition.test)}:", *(f"    {line}" for line in lines)]
     edits = [*chain.left, program.after(division.behind, lines)]
     if reader.imports:
         edits.append(program.after_imports(list(dict.fromkeys(reader.imports))))
     return tuple(edits)
 
 
-def _between(program: Program, first: ast.stmt, last: ast.stmt) -> list[ast.stmt]:
+def _between(program: Program, first: ast.stmt, last: ast.stmt, condition: ast.If | None) -> list[ast.stmt]:
     """The statements from `first` to before `last`."""
-    block = program.block(first)
-    return block[block.index(first) : block.index(last)]
+    block = program.block(last)
+    if condition is None:
+        return block[block.index(first) : block.index(last)]
+    return [*condition.body[condition.body.index(first) :], *block[block.index(condition) + 1 : block.index(last)]]
 
 
 def _stacked(program: Program, diagnostic: Diagnostic, call: ast.Call, split: ast.Call) -> Remedy | None:

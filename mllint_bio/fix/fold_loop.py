@@ -25,7 +25,8 @@ def edits(
     labels = {key(a) for a in split.args[1:] if key(a) != key(source)}
     reader = Reader(program, set(labels), labels)
     chain = Chain(program, reader, source, keeps_shape)
-    chain.follow(program.block(first), first, loop)
+    block = program.block(first)
+    chain.follow(block[block.index(first) : block.index(loop)])
     table = chain.current
     if not isinstance(table, ast.Name) or key(table) not in {key(a) for a in split.args[:1]}:
         raise Unsafe("the folds are not of what was transformed")

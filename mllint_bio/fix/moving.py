@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mllint_bio.findings import Edit
@@ -41,11 +41,11 @@ class Chain:
         self.current = self.source
         self.reader.rows.add(key(self.source))
 
-    def follow(self, block: list[ast.stmt], first: ast.stmt, last: ast.stmt) -> None:
-        """Take the statements from `first` to before `last`. Raises Unsafe if one of them cannot be moved or left where it is."""
+    def follow(self, between: Sequence[ast.stmt]) -> None:
+        """Take the statements from the fit to before the split. Raises Unsafe if one can neither be moved nor stay."""
         stay: list[ast.stmt] = []
-        for statement in block[block.index(first) : block.index(last)]:
-            if statement is first or self._depends(statement):
+        for statement in between:
+            if statement is between[0] or self._depends(statement):
                 self._take(statement)
             else:
                 if stored_within(statement) & (self.tables | self.reader.states):

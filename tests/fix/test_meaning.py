@@ -92,6 +92,21 @@ PROGRAMS: dict[str, tuple[str, str, str]] = {
         ARRAYS + "X = (X - np.mean(X, axis=0)) / np.std(X, axis=0)\n" + SPLIT + SCORE,
         ARRAYS + SPLIT + SCALED + SCORE,
     ),
+    "on a condition": (
+        "MLB706",
+        ARRAYS + "wanted = len(X) > 100\nif wanted:\n    X = StandardScaler().fit_transform(X)\n" + SPLIT + SCORE,
+        ARRAYS + SPLIT + SCALED + SCORE,
+    ),
+    "in a function that is called once": (
+        "MLB707",
+        ARRAYS
+        + "def chosen(a, b):\n    best = SelectKBest(f_classif, k=19)\n    return best.fit_transform(a, b)\n\n"
+        + "X = chosen(X, y)\n"
+        + SPLIT
+        + SCORE,
+        ARRAYS + SPLIT + "s = SelectKBest(f_classif, k=19).fit(X_train, y_train)\n"
+        "X_train, X_test = s.transform(X_train), s.transform(X_test)\n" + SCORE,
+    ),
     "function form": ("MLB706", ARRAYS + "X = scale(X)\n" + SPLIT + SCORE, ARRAYS + SPLIT + SCALED + SCORE),
     "gaps filled": (
         "MLB706",

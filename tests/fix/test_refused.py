@@ -48,6 +48,10 @@ PROGRAMS = {
     + SPLIT
     + SCORE
     + "print(X.shape[1])\n",
+    "the condition changes in between": "n = len(X)\nif n > 9:\n    X = StandardScaler().fit_transform(X)\nn = 0\n"
+    + SPLIT
+    + SCORE,
+    "there is an else": "if len(X) > 9:\n    X = StandardScaler().fit_transform(X)\nelse:\n    X = X + 1\n" + SPLIT + SCORE,
     "the table is used beside the cross-validation": FIT + FOLDS + "SVC(C=1.0).fit(X, y)\n",
 }
 
