@@ -68,6 +68,7 @@ class Recorder:
         self.learned: dict[int, frozenset[int]] = {}  # subject number -> Fit events that its state rests on
         self.fits: list[int] = []  # numbers of Fit events, in order
         self.last: Record | None = None  # the record that was written last
+        self.finished = False
         self.at_end: list[Callable[[], Any]] = []  # what probes still have to write
         self._makers: dict[int, int] = {}  # Predict event -> its subject
 
@@ -182,7 +183,7 @@ class Recorder:
         `merge` become one event while nothing else happens (None: never merged); site: where it happened, if not here.
         """
         line, calls = site or self.site()
-        seen = {name: self._see(value, f"{api}") for name, value in (data or {}).items()}
+        seen = {name: self._see(value, api, several=name == "parts") for name, value in (data or {}).items()}
         with self._lock:
             key = None if merge is None else (kind, line, calls, api, merge)
             if key is not None and kind.split(":")[0] == "Draw" and key in self._drawn:
@@ -219,10 +220,8 @@ class Recorder:
             record.fields.update(changes)
             self.writer.write("event", record)
 
-    def _see(self, value: Any, label: str) -> tuple[Any, Any]:
-        if isinstance(value, Tag):
-            return value.tokens, value
-        if isinstance(value, list | tuple) and value and all(is_data(part) for part in value):
+    def _see(self, value: Any, label: str, *, several: bool) -> tuple[Any, Any]:
+        if several:
             return [self.rows(part, label) for part in value], [self.tag(part) for part in value]
         return self.rows(value, label), self.tag(value)
 
@@ -285,6 +284,7 @@ class Recorder:
                 path, line = self.job.guide.marks[number]
                 self.figure("mark", line=(path, line), count=count)
             self._save_index()
+            self.finished = True
             self.writer.flush()
 
     # -- callbacks of the instrumented program ----------------------------------------------------------------------

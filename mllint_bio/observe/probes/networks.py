@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
-from types import ModuleType
+import sys
+from types import FunctionType, ModuleType
 from typing import Any
 
-from mllint_bio.observe.probes import described, torch_links
+from mllint_bio.observe.probes import described, torch_determinism, torch_links
 from mllint_bio.observe.probes.torch_data import Datasets, Loaders
 from mllint_bio.observe.probes.torch_losses import Losses
 from mllint_bio.observe.probes.torch_modules import Modules
 from mllint_bio.observe.probes.torch_optim import Figures, Training
 from mllint_bio.observe.probes.torch_state import State, state_of
+from mllint_bio.observe.probes.torch_weights import Weights
 from mllint_bio.observe.recorder import Recorder
 
 
@@ -27,8 +29,6 @@ def _torch(torch: Any, recorder: Recorder) -> None:
         torch.set_num_threads(controls.threads)
     if controls.seed is not None:
         torch.manual_seed(controls.seed)
-    if controls.deterministic:
-        torch.use_deterministic_algorithms(True, warn_only=True)
     state = state_of(recorder)
     figures = Figures(state)
     losses = Losses(state)
@@ -40,6 +40,34 @@ def _torch(torch: Any, recorder: Recorder) -> None:
     torch_links.install(state)
     modules.install()
     Training(state, modules, figures).install()
+    Weights(state).install()
+    torch_determinism.install(state)
+    _scripting(torch)
+    recorder.at_end.append(figures.flush)
+
+
+def _scripting(torch: Any) -> None:
+    """TorchScript compiles functions from their source and knows built-in ones by identity: it is given the originals."""
+    original = torch.jit.script
+    holders = (torch, torch.nn.functional, torch.nn.init, torch.special)
+
+    @functools.wraps(original)
+    def script(*args: Any, **kwargs: Any) -> Any:
+        wrapped = [
+            (holder, name, value)
+            for holder in holders
+            for name, value in list(vars(holder).items())
+            if isinstance(value, FunctionType) and hasattr(value, "__mllint_bio_wrapped__") and hasattr(value, "__wrapped__")
+        ]
+        for holder, name, value in wrapped:
+            setattr(holder, name, value.__wrapped__)
+        try:
+            return original(*args, **kwargs)
+        finally:
+            for holder, name, value in wrapped:
+                setattr(holder, name, value)
+
+    torch.jit.script = sys.modules["torch.jit._script"].script = script  # type: ignore[attr-defined]
 
 
 def _loss_functions(torch: Any, state: State, losses: Losses) -> None:

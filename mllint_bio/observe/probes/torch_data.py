@@ -295,7 +295,8 @@ class Loaders:
         recorder.batch = None
         visit = self._visits[loader] = self._visits.get(loader, 0) + 1
         known = self._passes.get(iterator)
-        order = order or (known[0] if known is not None else None)
+        if order is None and known is not None:
+            order = known[0]
         number = self._subject(loader)
         if order is not None:
             self._passes[iterator] = (order, number, self.datasets.tag(loader.dataset), visit)

@@ -314,8 +314,11 @@ class Modules:
             return bool(part.track_running_stats)
         if isinstance(part, nn.RNNBase | nn.MultiheadAttention):
             return bool(part.dropout)
-        forward = getattr(type(part).forward, "__code__", None)
-        return self._state.is_users(type(part)) and forward is not None and "training" in forward.co_names
+        if not self._state.is_users(type(part)):
+            return False
+        forward = next((vars(kind)["forward"] for kind in type(part).__mro__ if "forward" in vars(kind)), None)
+        code = getattr(forward, "__code__", None)
+        return code is not None and "training" in code.co_names
 
     def mode(self, module: Any) -> str:
         """train or eval: of the parts that the mode makes a difference to, if they agree, else of the module itself."""

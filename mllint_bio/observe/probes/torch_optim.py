@@ -109,7 +109,7 @@ class Training:
             tag = joined(state.losses[-8:] or state.outputs[-8:])
         state.losses.clear()
         state.outputs.clear()
-        self._leftovers()
+        self._leftovers(recorder.maker(tag.predicted))
         recorder.event("Backward", "torch.Tensor.backward", {"data": tag}, merge=())
         if state.torch.is_tensor(loss) and loss.numel() == 1:
             self._figures.add("loss", loss, step=recorder.steps, line=recorder.site()[0])
@@ -117,12 +117,18 @@ class Training:
         if len(state.trained) > 64:
             state.trained[:] = [joined(state.trained)]
 
-    def _leftovers(self) -> None:
-        """Optimizers stepped and their gradients were not cleared by `zero_grad` since: look whether there are any."""
+    def _leftovers(self, maker: int) -> None:
+        """Optimizers stepped and their gradients were not cleared by `zero_grad` since: look whether there are any.
+
+        maker: subject of the network whose loss goes backwards, -1 if not known; other networks' gradients do not matter now.
+        """
         for key, reference in list(self._state.stepped.items()):
             optimizer = reference()
             if optimizer is None:
                 del self._state.stepped[key]
+                continue
+            owners = [module for one in self.owners(optimizer) if (module := one()) is not None]
+            if maker >= 0 and owners and maker not in {self._recorder.known_subject(module) for module in owners}:
                 continue
             looks = self._looked[key] = self._looked.get(key, 0) + 1
             if looks <= LOOKS:
