@@ -335,7 +335,9 @@ def die_with_parent(parent: int) -> None:
 def use_own_paths(setting: Setting) -> None:
     """Import from the scratch copy what would come from the user's own folder (editable installations)."""
     for index, entry in enumerate(sys.path):
-        sys.path[index] = setting.own_path(entry) if entry != setting.root else setting.project
+        own = setting.own_path(entry) if entry != setting.root else setting.project
+        if os.path.exists(own):  # an environment inside the project is not copied
+            sys.path[index] = own
 
 
 def _watch(lifeline: int, base: Path) -> None:

@@ -269,7 +269,7 @@ class _Session:
         """File name for code that is about to be compiled; `%%capture` and the like compile the rest of their cell."""
         if self.cell is None:
             return f"<cell {number}>"
-        start = self.cell.source.find(raw)
+        start = self.cell.source.find(raw.rstrip())
         inside = self.cell.source.count("\n", 0, start) if start > 0 else 0
         self.before = self.cell.before + inside + _blank_lines(raw)
         name = os.path.join(os.fspath(self.observation.setting.base), "cells", f"{self.cell.number}-{inside}.py")

@@ -190,10 +190,10 @@ class _Run:
             env[name] = os.path.join(temporary, name.lower())
         if env.get("PYTHONPATH"):
             entries = env["PYTHONPATH"].split(os.pathsep)
+            own = [os.fspath(place.counterpart(Path(os.path.realpath(entry)))) for entry in entries if entry]
             env["PYTHONPATH"] = os.pathsep.join(
-                os.fspath(place.counterpart(Path(os.path.realpath(entry)))) if entry else entry for entry in entries
+                new if os.path.exists(new) else old for new, old in zip(own, filter(None, entries))
             )
-        env.pop("PYTHONHASHSEED", None)
         if controls.hash_seed is not None:
             env["PYTHONHASHSEED"] = str(controls.hash_seed)
         if controls.threads is not None:

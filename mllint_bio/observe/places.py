@@ -6,11 +6,18 @@ The child calls `set_project` once; `locate` then serves everything that says wh
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 
 from mllint_bio.observe.log import Line
+
+# Below the root there may be the environment that runs the program, and mllint-bio itself: no files of the project.
+_FOREIGN = tuple(
+    os.path.join(os.path.realpath(folder), "")
+    for folder in {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.dirname(__file__))}
+)
 
 _prefixes: list[str] = []  # the scratch copy first, then the user's own folder (editable installations import from there)
 _files: dict[str, str | None] = {}  # file name of a code object -> path relative to the root
@@ -96,7 +103,8 @@ def _relative(filename: str) -> str | None:
     for prefix in _prefixes:
         if absolute.startswith(prefix):
             inside = absolute[len(prefix) :]
-            if "site-packages" in inside.split(os.sep):
-                return None
-            return inside.replace(os.sep, "/")
+            foreign = "site-packages" in inside.split(os.sep) or any(
+                absolute.startswith(folder) and len(folder) > len(prefix) for folder in _FOREIGN
+            )
+            return None if foreign else inside.replace(os.sep, "/")
     return None

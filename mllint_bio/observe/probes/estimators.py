@@ -295,7 +295,7 @@ class Splitter:
 
     def split(self, bound: Any, value: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """`split(X, y, groups)`."""
-        if self._recorder.depth or self._recorder.site()[0] == NOWHERE:
+        if any(what != "transparent" for what in self._recorder.around()) or self._recorder.site()[0] == NOWHERE:
             return bound(*args, **kwargs)
         return self._folds(bound, value, args, kwargs)
 

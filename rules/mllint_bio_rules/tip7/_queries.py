@@ -87,6 +87,8 @@ def leaks(trace: Trace) -> Iterator[Leak]:
 def _trained_too(trace: Trace, learned: Learned, score: Score) -> bool:
     if score.cross_validated:
         return bool(score.data.rows.subset(learned.rows))
+    if learned.rows.shared(score.fitted) and learned.rows.subset(score.fitted):
+        return False  # a run counted scored rows among the training rows: that is the fault, not the transform
     trained = [score.fitted] if score.fitted.known else trace.training_rows
     return any(learned.rows.overlap(rows) for rows in trained)
 
