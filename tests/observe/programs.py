@@ -43,7 +43,7 @@ def execute(folder: Path, program: str, *arguments: str, **options: Any) -> Outc
 
 def notebook(path: Path, *cells: str | tuple[str, list[str]]) -> None:
     """Write a notebook of code cells, each a source or a source with tags."""
-    made = []
+    made: list[dict[str, Any]] = []
     for cell in cells:
         source, tags = (cell, []) if isinstance(cell, str) else cell
         made.append({"cell_type": "code", "metadata": {"tags": tags}, "source": source, "outputs": [], "execution_count": None})

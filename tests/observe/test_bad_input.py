@@ -91,10 +91,8 @@ def test_starting_a_program_is_refused_and_names_the_option(tmp_path: Path) -> N
     """An uncaught refusal ends the run as REFUSED."""
     outcome = execute(tmp_path, "import subprocess\nsubprocess.run(['touch', 'x'])\n")
     assert outcome.status is Status.REFUSED
-    assert (
-        outcome.reason
-        == "refused by mllint-bio confirm (--allow-processes allows it): starting the program 'touch x' at train.py:2"
-    )
+    refused = "refused by mllint-bio confirm (--allow-processes allows it)"
+    assert outcome.reason == f"{refused}: starting the program 'touch x' at train.py:2"
     (refusal,) = outcome.refusals
     assert (refusal.what, refusal.option, refusal.path, refusal.line) == (
         "starting the program 'touch x'",

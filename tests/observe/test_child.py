@@ -152,3 +152,33 @@ def test_numba_files_are_left_without_links(tmp_path: Path) -> None:
     )
     assert execute(tmp_path, program).output == "False\n"
     assert execute(tmp_path, program.replace("numba", "other")).output == "True\n"
+
+
+def test_the_environment_inside_the_project_is_not_the_project(tmp_path: Path) -> None:
+    """With the environment (or mllint-bio's own sources) below the root, libraries are found and are no user code."""
+    from mllint_bio.observe import places
+
+    package = Path(places.__file__).parents[1]
+    program = f"""
+        import sys
+        sys.path.append({str(package.parent)!r})
+        from mllint_bio.observe import places
+        import email.mime.text, mllint_bio.patterns
+        for module in (email.mime.text, mllint_bio.patterns):
+            print(places.relative(module.__file__), type(module.__spec__.loader).__name__)
+    """
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "train.py").write_text("")
+    outcome = execute(project, program)
+    assert outcome.output.splitlines() == ["None SourceFileLoader"] * 2
+    (tmp_path / "scratch").mkdir()
+    kept = list(places.prefixes())
+    try:
+        places.set_project(str(tmp_path / "scratch"), "/")
+        assert places.relative(str(tmp_path / "train.py")) == str(tmp_path / "train.py")[1:]
+        assert places.relative(places.__file__) is None
+        assert places.relative(traceback_file := sys.modules["traceback"].__file__ or "") is None, traceback_file
+    finally:
+        places._prefixes[:] = kept
+        places._files.clear()
