@@ -11,9 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from mllint_bio.rows import UNKNOWN_ROWS, Rows
+
+
+@lru_cache(maxsize=16_384)
+def is_below(role: str, roles: tuple[str, ...]) -> bool:
+    """Whether a catalog role is one of `roles`, or below one of them; few roles are asked for, and very often."""
+    return any(role == one or role.startswith(one + ".") for one in roles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ class Subject:
 
     def is_a(self, *roles: str) -> bool:
         """Whether the role is one of these, or below one of them (`estimator` covers `estimator.deep`)."""
-        return any(self.role == role or self.role.startswith(role + ".") for role in roles)
+        return is_below(self.role, roles)
 
     def everything(self) -> list[Subject]:
         """This object and all its parts, depth first."""

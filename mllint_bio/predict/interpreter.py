@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -868,7 +869,10 @@ class Run:
         return _EXPRESSIONS[type(node)](self, node)
 
     def _name(self, node: ir.Name) -> Value:
-        return self.lookup(node.name)
+        value = self.frames[-1].env.get(node.name)
+        if value is None or type(value) is Lazy or type(value) is Deferred:
+            return self.lookup(node.name)
+        return value
 
     def lookup(self, name: str) -> Value:
         """What a name means here."""
@@ -877,15 +881,15 @@ class Run:
             value = env.get(name)
             if value is not None:
                 return self.force(value, env, name) if isinstance(value, (Lazy, Deferred)) else value
-        if hasattr(builtins, name) or name in ("display", "get_ipython", "unicode", "xrange", "raw_input"):
-            return Ext(f"builtins.{name}")
-        return UNKNOWN
+        return _builtin(name)
 
     def _attribute(self, node: ir.Attribute) -> Value:
         return self.attribute(self.eval(node.value), node.name, node)
 
     def attribute(self, receiver: Value, name: str, node: ir.Node) -> Value:
         """Value of `receiver.name` where it is not called at once."""
+        if isinstance(receiver, Array):  # the commonest first
+            return library.array_attribute(self, receiver, name, node)
         if isinstance(receiver, Choice):
             return join_all([self.attribute(option, name, node) for option in receiver.options])
         if isinstance(receiver, Ext):
@@ -911,8 +915,6 @@ class Run:
         if isinstance(receiver, Klass):
             found = receiver.lookup(name)
             return self.force(found[1], found[0].members, name) if found else UNKNOWN
-        if isinstance(receiver, Array):
-            return library.array_attribute(self, receiver, name, node)
         if isinstance(receiver, (Seq, Dict, Const)):
             return Bound_(receiver, name)
         return UNKNOWN
@@ -983,6 +985,8 @@ class Run:
 
     def call_method(self, receiver: Value, name: str, call: Call, func: ir.Attribute | None = None) -> Value:
         """The result of `receiver.name(...)`."""
+        if isinstance(receiver, Array):  # the commonest first
+            return self._value_method(receiver, name, call, func)
         if isinstance(receiver, Choice):
             return join_all(
                 [self.call_method(o, name, call, func) for o in receiver.options if o is not NONE and not _is_none(o)]
@@ -1014,6 +1018,9 @@ class Run:
                         return self.inline(member, call, receiver)
                     return self.call(member, call, name)
             return library.object_method(self, receiver, name, call)
+        return self._value_method(receiver, name, call, func)
+
+    def _value_method(self, receiver: Value, name: str, call: Call, func: ir.Attribute | None) -> Value:
         result = library.value_method(self, receiver, name, call)
         if isinstance(result, Updated):
             if func is not None:
@@ -1451,6 +1458,13 @@ def counted(value: Value, loop: Loop) -> Value:
     if isinstance(value, Array) and (value.kind == "scalar" or value.kind == "item" and not value.has_rows):
         return value.but(loop=loop)
     return value
+
+
+@cache
+def _builtin(name: str) -> Value:
+    if hasattr(builtins, name) or name in ("display", "get_ipython", "unicode", "xrange", "raw_input"):
+        return Ext(f"builtins.{name}")
+    return UNKNOWN
 
 
 def truth(value: Value) -> bool | None:

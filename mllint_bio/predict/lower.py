@@ -7,6 +7,7 @@ rebuild the tree they read (see docs/architecture.md, "Speed").
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -143,12 +144,17 @@ class Lowering:
         return ir.Name(node.value) if constant is _NAMED_CONSTANTS else ir.Constant(constant)
 
     def _number_literal(self, node: Any) -> ir.Expr:
+        if node.value.isdecimal():
+            return ir.Constant(int(node.value))
         try:
             return ir.Constant(ast.literal_eval(node.value))
         except (ValueError, SyntaxError, MemoryError):
             return ir.Unknown()
 
     def _string(self, node: cst.SimpleString) -> ir.Expr:
+        plain = _PLAIN_STRING.fullmatch(node.value)
+        if plain is not None:
+            return ir.Constant(plain[1] or plain[2] or "")
         try:
             return ir.Constant(ast.literal_eval(node.value))
         except (ValueError, SyntaxError, MemoryError):
@@ -345,6 +351,8 @@ class Lowering:
         return ir.Delete(self._elements(target) if isinstance(target, cst.Tuple) else [self.expr(target)])
 
 
+# One line without prefix and escapes: `ast.literal_eval` would call the compiler for it.
+_PLAIN_STRING = re.compile(r"""'([^'\\\r\n]*)'|"([^"\\\r\n]*)\"""")
 _NAMED_CONSTANTS: dict[str, Any] = {"True": True, "False": False, "None": None}
 
 

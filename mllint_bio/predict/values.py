@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio.events import Data, Learned, Prediction, Subject
@@ -348,7 +349,7 @@ def _join_arrays(a: Array, b: Array, where: Any) -> Array:
         rows = either(where, (a.rows, b.rows))
     else:
         rows = union([a.rows, b.rows])
-    return Array(
+    return UNKNOWN.but(
         kind=a.kind if a.kind == b.kind else _more_specific(a.kind, b.kind),
         rows=rows,
         name=a.name if a.name == b.name else "",
@@ -435,6 +436,7 @@ _ROLES = {
 }
 
 
+@lru_cache(maxsize=16_384)
 def role_of_name(name: str) -> str:
     """train, validation or test, if the identifier or file name says so by itself; empty if it says none or several.
 

@@ -171,21 +171,34 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
         return UNKNOWN
     if len(found) == 1:
         return found[0].but(linear=None, mask=None, stat=None, order=found[0].order)
-    rows = _common_rows(found)
-    prediction = next((a.prediction for a in found if a.prediction), None)
-    return Array(
-        kind=next((a.kind for a in found if a.kind in DATA_KINDS and a.has_rows), found[0].kind),
-        rows=rows,
-        learned=frozenset().union(*(a.learned for a in found)),
+    first, *others = found
+    kind, name, group, noise, prediction = "", None, first.group, first.noise, first.prediction
+    learned, scores, shown, chosen = first.learned, first.scores, first.shown, first.chosen
+    for a in found:  # one loop: this is where the interpreter spends most of its time
+        if a.rows.known:
+            if name is None:
+                name = a.name
+            if not kind and a.kind in DATA_KINDS:
+                kind = a.kind
+    for a in others:
+        learned = learned | a.learned if a.learned else learned
+        scores = scores | a.scores if a.scores else scores
+        shown = shown | a.shown if a.shown else shown
+        chosen = chosen | a.chosen if a.chosen else chosen
+        group, noise, prediction = group or a.group, noise or a.noise, prediction or a.prediction
+    return UNKNOWN.but(
+        kind=kind or first.kind,
+        rows=_common_rows(found),
+        learned=learned,
         prediction=prediction,
-        scores=frozenset().union(*(a.scores for a in found)),
-        shown=frozenset().union(*(a.shown for a in found)),
-        ordered=found[0].ordered if all(a.ordered == found[0].ordered for a in found) else "",
-        group=next((a.group for a in found if a.group), ""),
-        noise=next((a.noise for a in found if a.noise), ""),
-        name=next((a.name for a in found if a.has_rows), ""),
-        chosen=frozenset().union(*(a.chosen for a in found)),
-        visit=found[0].visit if all(a.visit == found[0].visit for a in found) else 0,
+        scores=scores,
+        shown=shown,
+        ordered=first.ordered if all(a.ordered == first.ordered for a in others) else "",
+        group=group,
+        noise=noise,
+        name=name or "",
+        chosen=chosen,
+        visit=first.visit if all(a.visit == first.visit for a in others) else 0,
         sign=_common_sign(found),
     )
 
@@ -1399,6 +1412,8 @@ class Operation:
 
     # draws of pandas.sample, np.random.permutation and the like
     def _draw(self, op: str, value: Array) -> None:
+        if not self.fields.get("draws") and op not in ("shuffle", "permutation", "sample"):
+            return
         from mllint_bio.predict.library.calls import draws
 
         streams = draws(self.run, self.call, self.fields, self.params, self.name, at="call", purpose=None)

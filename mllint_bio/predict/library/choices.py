@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mllint_bio.events import Data, Loop, LoopKind, Save, Score, Select, Split, Step, Weights
+from mllint_bio.events import Data, Loop, LoopKind, Pairing, Save, Score, Select, Split, Step, Weights, ZeroGrad
 from mllint_bio.predict import ir
 from mllint_bio.predict.library.arrays import condensed, directed, lies_by_class, scores_of
-from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value
+from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value, role_of_name
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Flow, Run
@@ -464,8 +464,6 @@ def statement(run: Run, node: ir.ExprStmt, value: Value) -> None:
 
 def after_assign(run: Run, node: ir.Assign, value: Value) -> None:
     """`best = model.state_dict()`: weights captured under a name; `p.grad = None`: gradients cleared by hand."""
-    from mllint_bio.events import ZeroGrad
-
     target = node.targets[0]
     if isinstance(target, ir.Attribute) and target.name in ("grad", "_grad"):
         run.emit(ZeroGrad, node, subject=None)
@@ -498,9 +496,7 @@ def pairing(run: Run, node: ir.Assign) -> None:
     """Remember `X_trainE = expr[train_index]`, so that the test part cut from another table is noticed (MLB714)."""
     if not isinstance(node.value, (ir.Subscript, ir.Collection)):
         return
-    from mllint_bio.events import Pairing
     from mllint_bio.predict.library.calls import dotted_name
-    from mllint_bio.predict.values import role_of_name
 
     targets = node.targets[0].items if isinstance(node.targets[0], ir.Collection) else [node.targets[0]]
     values = (
