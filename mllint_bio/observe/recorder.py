@@ -221,8 +221,11 @@ class Recorder:
             self.writer.write("event", record)
 
     def _see(self, value: Any, label: str, *, several: bool) -> tuple[Any, Any]:
+        if isinstance(value, Tag):
+            return value.tokens, value
         if several:
-            return [self.rows(part, label) for part in value], [self.tag(part) for part in value]
+            parts = [self._see(part, label, several=False) for part in value]
+            return [tokens for tokens, _ in parts], [tag for _, tag in parts]
         return self.rows(value, label), self.tag(value)
 
     def _plain(self, tokens: Any, tag: Any) -> Any:
