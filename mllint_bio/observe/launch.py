@@ -189,11 +189,9 @@ class _Run:
         for name in ("CUDA_CACHE_PATH", "NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "MPLCONFIGDIR"):
             env[name] = os.path.join(temporary, name.lower())
         if env.get("PYTHONPATH"):
-            entries = env["PYTHONPATH"].split(os.pathsep)
-            own = [os.fspath(place.counterpart(Path(os.path.realpath(entry)))) for entry in entries if entry]
-            env["PYTHONPATH"] = os.pathsep.join(
-                new if os.path.exists(new) else old for new, old in zip(own, filter(None, entries))
-            )
+            entries = [Path(entry) for entry in env["PYTHONPATH"].split(os.pathsep) if entry]
+            copies = {entry: place.counterpart(Path(os.path.realpath(entry))) for entry in entries}
+            env["PYTHONPATH"] = os.pathsep.join(os.fspath(copy if copy.exists() else entry) for entry, copy in copies.items())
         if controls.hash_seed is not None:
             env["PYTHONHASHSEED"] = str(controls.hash_seed)
         if controls.threads is not None:
