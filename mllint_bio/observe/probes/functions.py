@@ -20,13 +20,13 @@ Handler = Callable[[Recorder, Entry, Callable[..., Any], Sequence[Any], dict[str
 
 def wrap(name: str, module: ModuleType, recorder: Recorder) -> None:
     """Wrap the functions of a module that have a handler below."""
+    if name == "numpy.random" and recorder.job.controls.seed is not None:
+        module.seed(recorder.job.controls.seed)  # by the module at hand: `np.random` is not bound before its import is over
     for path, entry in described(name):
         handler = _handler(entry)
         place = holder_of(module, path) if handler else None
         if handler and place:
             wrap_function(*place, _around(recorder, entry, handler))
-    if name == "numpy.random" and recorder.job.controls.seed is not None:
-        np.random.seed(recorder.job.controls.seed)
 
 
 def _around(recorder: Recorder, entry: Entry, handler: Handler) -> Callable[..., Any]:
