@@ -226,12 +226,9 @@ class Verdicts:
 
 def _difference(figures: Mapping[str, Any]) -> str:
     """The first difference between the runs, and how far their metric spreads."""
-    parts = [f"{figures.get('runs')} runs of the same command differ"]
     first = figures.get("first_difference")
-    if isinstance(first, Mapping):
-        place = f" (line {first['line']})" if first.get("line") else ""
-        values = " and ".join(_short(value) for value in list(first.get("values") or ())[:2])
-        parts[0] += f": {first.get('what', 'a result')}{f' is {values}' if values else ''}{place}"
+    words = first.get("words") if isinstance(first, Mapping) else None
+    parts = [f"{figures.get('runs')} runs of the same command differ{f': {words}' if words else ''}"]
     metric = figures.get("metric")
     if isinstance(metric, Mapping) and metric.get("min") is not None and metric.get("min") != metric.get("max"):
         parts.append(f"{metric.get('name', 'the metric')} between {_short(metric['min'])} and {_short(metric['max'])}")
