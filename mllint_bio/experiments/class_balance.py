@@ -50,7 +50,12 @@ class ClassBalance:
     def _measure(self, study: Study) -> Result:
         total, chosen = _classifiers(study)
         told = [_tell(one, task, study.budget.resamples) for one, task in chosen]
-        note = [f"{total - len(told)} earlier scores are left out."] if total > len(told) else []
+        left = total - len(told)
+        note = (
+            [f"{left} other {'scores' if left > 1 else 'score'} of the same models and rows, or earlier, not told."]
+            if left
+            else []
+        )
         return Result(
             self.name,
             self.title,
@@ -78,16 +83,19 @@ def _tasks(study: Study) -> list[tuple[Evaluation, Task | str]]:
 
 
 def _classifiers(study: Study) -> tuple[int, list[tuple[Evaluation, Task]]]:
-    """How many predictions of classes were scored, and the last of them; of one model's scores on the same rows, the one with the
-    most telling prediction (scores before labels)."""
-    best: dict[Any, tuple[Evaluation, Task]] = {}
+    """How many predictions of classes were scored, and the last ones of each kind of model on each set of rows; where one model
+    was scored several times, the most telling prediction (scores before labels)."""
+    count = 0
+    last: dict[Any, tuple[Evaluation, Task]] = {}
     for one, task in _tasks(study):
         if isinstance(task, str) or task.kind == "regression":
             continue
-        key = (one.api, str(one.given), one.fit, one.truth.tobytes())
-        if key not in best or (task.scores is not None and best[key][1].scores is None):
-            best[key] = (one, task)
-    return len(best), list(best.values())[-MOST_MODELS:]
+        count += 1
+        key = (one.api, one.truth.tobytes() if one.test_rows is None else np.sort(one.test_rows).tobytes())
+        before = last.pop(key, None)
+        richer = before is not None and before[0].fit == one.fit and before[1].scores is not None and task.scores is None
+        last[key] = before if richer and before is not None else (one, task)
+    return count, list(last.values())[-MOST_MODELS:]
 
 
 def _tell(one: Evaluation, task: Task, draws: int) -> _Told:

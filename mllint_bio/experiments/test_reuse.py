@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mllint_bio.events import Score, Select, Site
+from mllint_bio.events import Score, Select
 from mllint_bio.experiments import arrays
 from mllint_bio.experiments.arrays import Evaluation
 from mllint_bio.experiments.fresh import build
@@ -53,13 +53,15 @@ _WHAT = {
 @dataclass(frozen=True)
 class _Looks:
     """What read the rows of the reported score. looks: figures computed on them, batches and folds of one call counted once;
-    considered: how many of these the choices compared (0 without a choice)."""
+    considered: how many of these the choices compared (0 without a
+    choice); places: of the events, for people."""
 
     final: Score
     scores: list[Score]
     selects: list[Select]
     looks: int
     considered: int
+    places: dict[int, str]
 
 
 class TestReuse:
@@ -80,10 +82,11 @@ class TestReuse:
         final = _final(study)
         assert final is not None
         found = _looks(study, final)
+        places = found.places
         one = _evaluation(study, final)
         text = [_count(found)]
         figures: dict[str, Any] = {
-            "place": _place(final.at),
+            "place": places[final.id],
             "metric": final.metric,
             "scores": found.looks,
             "choices": len(found.selects),
@@ -95,8 +98,8 @@ class TestReuse:
             "What read the rows of the reported score",
             ("place", "kind", "what"),
             tuple(
-                [(_place(s.at), "choice", f"{_WHAT.get(s.what, s.what)} ({s.how})") for s in found.selects]
-                + [(_place(s.at), "score", s.metric) for s in found.scores]
+                [(places[s.id], "choice", f"{_WHAT.get(s.what, s.what)} ({s.how})") for s in found.selects]
+                + [(places[s.id], "score", s.metric) for s in found.scores]
             )[:200],
         )
         plots: tuple[Plot, ...] = ()
@@ -122,10 +125,13 @@ def _final(study: Study) -> Score | None:
 def _looks(study: Study, final: Score) -> _Looks:
     rows = final.data.rows
     counts: dict[int, int] = {}
+    places = {event.id: f"{event.at.path}:{event.at.line}" for event in study.trace.events}
     records = {record.number: record for record in study.first.log.records}
-    for number_, event in study.event_of.items():
+    for number_, event_ in study.event_of.items():
         if number_ in records:
-            counts[event] = max(counts.get(event, 0), records[number_].count)
+            counts[event_] = max(counts.get(event_, 0), records[number_].count)
+            path, line = records[number_].line
+            places[event_] = f"{path}:{line}"  # of a predicted event the trace knows the node, not the line
     scores = [score for score in study.trace.of(Score) if score.family != "loss" and _reads(score.data.rows, rows)]
     by_id = {score.id: score for score in scores}
     selects = [
@@ -134,17 +140,13 @@ def _looks(study: Study, final: Score) -> _Looks:
         if select.what not in ("fold", "split") and (_reads(select.data.rows, rows) or select.scores & by_id.keys())
     ]
     compared = {number_ for select in selects for number_ in select.scores & by_id.keys()}
-    places = {(by_id[number_].at, by_id[number_].metric) for number_ in compared}
-    considered = sum(counts.get(s.id, 1) for s in scores if (s.at, s.metric) in places or s.id in compared)
-    return _Looks(final, scores, selects, sum(counts.get(s.id, 1) for s in scores), considered)
+    kinds = {(places[number_], by_id[number_].metric) for number_ in compared}
+    considered = sum(counts.get(s.id, 1) for s in scores if (places[s.id], s.metric) in kinds)
+    return _Looks(final, scores, selects, sum(counts.get(s.id, 1) for s in scores), considered, places)
 
 
 def _reads(rows: Rows, test: Rows) -> bool:
     return rows.known and bool(rows.overlap(test))
-
-
-def _place(site: Site) -> str:
-    return f"{site.path}:{site.line}" if site.line else site.path
 
 
 def _evaluation(study: Study, final: Score) -> Evaluation | None:
@@ -158,12 +160,12 @@ def _evaluation(study: Study, final: Score) -> Evaluation | None:
 
 
 def _count(found: _Looks) -> str:
-    rows = f"The rows of {found.final.metric or 'the reported score'} at {_place(found.final.at)}"
+    rows = f"The rows of {found.final.metric or 'the reported score'} at {found.places[found.final.id]}"
     text = f"{rows} were scored {found.looks:,} {'time' if found.looks == 1 else 'times'}"
     if not found.selects:
         return text + ", and no choice was seen to be made by them."
     kinds = ", ".join(dict.fromkeys(_WHAT.get(select.what, select.what) for select in found.selects))
-    places = ", ".join(dict.fromkeys(_place(select.at) for select in found.selects[:5]))
+    places = ", ".join(dict.fromkeys(found.places[select.id] for select in found.selects[:5]))
     times = "One choice was" if len(found.selects) == 1 else f"{len(found.selects)} choices were"
     return f"{text}. {times} made by them ({kinds}; {places})."
 

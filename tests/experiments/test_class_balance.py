@@ -58,6 +58,20 @@ def test_a_good_model_beats_the_dummy(tmp_path: Path) -> None:
     assert result.figures["intervals"] == 5
 
 
+def test_candidates_of_one_kind_are_told_once(tmp_path: Path) -> None:
+    """Five settings scored on the same rows, the last one by its probabilities too: one table, of the probabilities."""
+    truth = np.arange(40) % 2
+    run = Run(tmp_path)
+    for k in range(5):
+        model = run.subject("sklearn.svm.SVC", C=k + 1)
+        run.fit(model, np.zeros((4, 1)), [0, 1, 0, 1])
+        run.score(model, "accuracy_score", truth, truth)
+    run.score(model, "roc_auc_score", truth, truth * 0.8 + 0.1, family="score", line=30)
+    run.score(model, "f1_score", truth, truth, line=31)
+    (figures,) = measured(run).figures["models"]
+    assert figures["place"] == "train.py:30"
+
+
 def test_one_class_among_the_scored_rows(tmp_path: Path) -> None:
     """The other class exists in training only: what cannot be known is said, nothing crashes."""
     run = Run(tmp_path)
