@@ -40,7 +40,7 @@ def confirm(command: Command, options: ConfirmOptions, progress: Report = lambda
     problems = [problem for problem in program.units[_name(program)].problems if problem.cell is None]
     if problems and program.units[_name(program)].skipped:
         raise CannotStart(str(problems[0]))
-    device = _device(options.device)
+    device = _device(options.device, uses_torch="torch" in program.trace.imports)
     job = Job(
         command,
         options.limits,
@@ -95,9 +95,9 @@ def _file(command: Command) -> Path:
     raise CannotStart(f"-m {command.target}: there is no such module below {command.folder}")
 
 
-def _device(asked: str) -> str:
+def _device(asked: str, *, uses_torch: bool) -> str:
     """cpu or cuda, as in effect. Raises CannotStart if CUDA was asked for and is not there."""
-    if asked == "cpu" or (asked == "auto" and find_spec("torch") is None):
+    if asked == "cpu" or (asked == "auto" and not (uses_torch and find_spec("torch"))):
         return "cpu"
     if find_spec("torch") is None:
         raise CannotStart("--device cuda: torch is not installed (pip install 'mllint-bio[dynamic]')")

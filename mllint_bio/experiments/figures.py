@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mllint_bio.events import Data, Event, Fit, Predict, Resample, Score, Select, Site, Split, Step, Subject
+from mllint_bio.events import Data, Event, Fit, Generator, Predict, Resample, Score, Seed, Select, Site, Split, Step, Subject
 from mllint_bio.observe.log import Log, Record
 from mllint_bio.observe.observed import Observed
-from mllint_bio.rows import Rows
+from mllint_bio.rows import Rows, masks_of
+
+# Rules about which rows met: the count of shared rows is their figure.
+ABOUT_ROWS = ("MLB6", "MLB70", "MLB71", "MLB725")
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,17 @@ def figure_of(
 ) -> Sentence:
     """The figure of a finding from the events at its place and at the places of its evidence."""
     look = _Look(observed, log, line)
-    for make in (look.state, look.values, look.rows):
-        sentence = make(code, [*at, *evidence])
+    events = [*at, *evidence]
+    for make in (look.state, look.values, look.groups):
+        sentence = make(code, events)
         if sentence is not None:
             return sentence
-    scores = [event for event in observed.trace.held_out_scores if event.data.rows.known]
-    sentence = look.rows(code, [*at, *evidence, *scores])
-    if sentence is not None:
-        return sentence
+    if code.startswith(ABOUT_ROWS):
+        scores = [event for event in observed.trace.held_out_scores if event.data.rows.known]
+        for asked in (events, [*events, *scores]):
+            sentence = look.rows(code, asked)
+            if sentence is not None:
+                return sentence
     return look.count(at)
 
 
@@ -78,12 +84,22 @@ class _Look:
         """Modes, gradients, value ranges and weights that probes read at these lines."""
         lines = {self.line(event.at) for event in events}
         if code == "MLB311":
-            passes = [event for event in events if isinstance(event, (Predict, Step))]
-            modes = [event.mode for event in passes if isinstance(event, Predict)]
-            count = sum(record.count for event in passes if (record := self._record(event)) is not None)
-            if modes:
-                mode = "training" if "train" in modes else "evaluation"
-                return Sentence(f"{count} forward passes ran in {mode} mode.", {"passes": count, "mode": mode})
+            for event in events:
+                record = self._record(event)
+                times = record.count if record is not None else 1
+                if isinstance(event, Predict) and event.mode in ("train", "eval"):
+                    mode = "training" if event.mode == "train" else "evaluation"
+                    text = f"{times} forward passes at line {self.line(event.at)} ran in {mode} mode."
+                    return Sentence(text, {"passes": times, "mode": mode})
+                if isinstance(event, Step) and "eval" in event.modes:
+                    text = f"{times} optimizer steps at line {self.line(event.at)} were made in evaluation mode."
+                    return Sentence(text, {"steps": times, "mode": "evaluation"})
+        seeds = [event for event in events if isinstance(event, (Seed, Generator))]
+        if code in ("MLB307", "MLB308") and seeds:
+            times = sum(record.count for event in seeds if (record := self._record(event)) is not None)
+            value = next((event.value for event in seeds if isinstance(event, Seed) and event.value is not None), None)
+            again = f" to {value}" if value is not None else ""
+            return Sentence(f"The generator was set {times} times{again} in this run.", {"times": times, "value": value})
         wanted = {"MLB312": "gradient", "MLB313": "range", "MLB314": "weights"}.get(code)
         if wanted is None:
             return None
@@ -113,6 +129,31 @@ class _Look:
             f"{len(set(hashes))} different states of the weights were kept or loaded in {len(hashes)} places.",
             {"states": len(set(hashes)), "captures": len(hashes)},
         )
+
+    def groups(self, code: str, events: Sequence[Event]) -> Sentence | None:
+        """Entities with rows on both sides of a split, by the identifier columns of the tables that were divided."""
+        if code not in ("MLB717", "MLB710", "MLB715"):
+            return None
+        for event in events:
+            parts = [part for part in getattr(event, "parts", ()) if part.known]
+            wanted = getattr(getattr(event, "data", None), "group", "")
+            if len(parts) < 2:
+                continue
+            best: tuple[int, int, str] | None = None
+            for column, codes in self.log.groups.items():
+                sides = [
+                    {codes[row] for source, mask in masks_of(part) for row in numbers(source, mask) if row in codes}
+                    for part in parts
+                ]
+                both = len(sides[0] & sides[-1])
+                if both and (best is None or column == wanted or both > best[0] and best[2] != wanted):
+                    best = both, len(sides[0] | sides[-1]), column
+            if best is not None:
+                shared, everything, column = best
+                sides_of = f"on both sides of the split at line {self.line(event.at)}"
+                text = f"{shared} of {everything} values of `{column}` have rows {sides_of}."
+                return Sentence(text, {"column": column, "groups": everything, "groups_on_both_sides": shared})
+        return None
 
     def values(self, code: str, events: Sequence[Event]) -> Sentence | None:
         """Values of the figures themselves: how many there were, how many distinct predictions a ranking metric got."""
@@ -177,6 +218,13 @@ class _Look:
             case Select():
                 return f"rows that the choice at line {line} looked at"
         return f"rows used at line {line}"
+
+
+def numbers(source: int, mask: int) -> Iterator[int]:
+    """Tokens of the rows of a mask."""
+    for row, bit in enumerate(reversed(f"{mask:b}")):
+        if bit == "1":
+            yield source << 40 | row
 
 
 def _row(line: Any) -> int:

@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import suppress
@@ -223,6 +224,9 @@ def write_log(log: Log, path: Path) -> None:
             writer.write("rows", number, {s: mask.to_bytes((mask.bit_length() + 7) // 8, "little") for s, mask in masks.items()})
         for number, subject in log.subjects.items():
             writer.write("subject", number, subject)
+        for column, rows in log.groups.items():
+            tokens, codes = array("q", rows), array("q", rows.values())
+            writer.write("groups", {"column": column, "tokens": tokens.tobytes(), "codes": codes.tobytes()})
         for record in log.records:
             writer.write("event", record)
         for figure in log.figures:

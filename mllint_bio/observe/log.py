@@ -11,6 +11,7 @@ Records, in the order in which they happen:
     ("source", number, {...})                a data set: label, size, line, derived_from (row-set number), how
     ("rows", number, {source: mask bytes})   a row set (little-endian bytes of the mask)
     ("subject", number, {...})               an object: api, given, line, parts (subject numbers), modules, ...
+    ("groups", {...})                        column (an identifier's name), tokens and codes: bytes of int64, one per row
     ("event", kind, {...})                   an event of `mllint_bio.events`, see `Record`
     ("value", {...})                         a figure, see below
     ("refused", {...})                       what the sandbox refused
@@ -39,6 +40,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +106,7 @@ class Log:
     subjects: dict[int, dict[str, Any]] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     figures: list[dict[str, Any]] = field(default_factory=list)
+    groups: dict[str, dict[int, int]] = field(default_factory=dict)  # identifier column -> token of a row -> code of its value
     refused: list[dict[str, Any]] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     end: dict[str, Any] = field(default_factory=dict)
@@ -192,6 +195,9 @@ def _take(log: Log, kind: str, rest: list[Any]) -> None:
                 log.records.append(record)
         case "value":
             log.figures.append(rest[0])
+        case "groups":
+            tokens, codes = (array("q", rest[0][name]) for name in ("tokens", "codes"))
+            log.groups.setdefault(rest[0]["column"], {}).update(zip(tokens, codes, strict=True))
         case "refused":
             log.refused.append(rest[0])
         case "versions":

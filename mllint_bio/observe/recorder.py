@@ -7,6 +7,7 @@ rows are the union of the batches, until something else happens.
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import weakref
@@ -19,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from mllint_bio.observe.identity import UNIDENTIFIED, Identity, Tag, Tokens, is_data, length
+from mllint_bio.observe.identity import UNIDENTIFIED, Identity, Tag, Tokens, is_data, is_table, length
 from mllint_bio.observe.job import Job
 from mllint_bio.observe.log import Line, Record, Seen, Writer
+from mllint_bio.observe.passes import Passes
 
 NOWHERE: Line = ("", 0)
 
@@ -29,6 +31,13 @@ NOWHERE: Line = ("", 0)
 REPEATED = frozenset({"ZeroGrad", "Backward", "Step", "Loss", "Predict", "Fit:step", "Transform", "Draw", "Score:batch"})
 
 MAX_RECORDS = 200_000
+
+# Columns that name what a row belongs to, as people in biology call them.
+IDENTIFIER = re.compile(
+    r"patient|subject|donor|participant|person|individual|animal|mouse|case|slide|sample|specimen|cell_?line|family|protein|gene|"
+    r"recording|visit|batch|site|center|centre|hospital|(^|_)id$|^id",
+    re.IGNORECASE,
+)
 
 
 @dataclass(slots=True)
@@ -62,12 +71,14 @@ class Recorder:
         self._cycle: dict[Any, _Open] = {}
         self._drawn: dict[Any, _Open] = {}
         self._marks: dict[int, int] = {}
+        self._grouped: set[tuple[str, int]] = set()
         self._saved: list[dict[str, Any]] = []
         self._saved_bytes = 0
         self.batch: Tag | None = None
         self.learned: dict[int, frozenset[int]] = {}  # subject number -> Fit events that its state rests on
         self.fits: list[int] = []  # numbers of Fit events, in order
         self.last: Record | None = None  # the record that was written last
+        self.passes = Passes()
         self.finished = False
         self.at_end: list[Callable[[], Any]] = []  # what probes still have to write
         self._makers: dict[int, int] = {}  # Predict event -> its subject
@@ -151,9 +162,24 @@ class Recorder:
         ):
             self.identity.tag(value, self.batch)
             return self.batch.tokens
+        if tokens is None:
+            collected = self.passes.collected(value, prediction=False)
+            if collected is not None:
+                self.identity.tag(value, collected)
+                return collected.tokens
         if tokens is None or (tokens == UNIDENTIFIED).any():
             tokens = self.identity.adopt(value, label, self.site()[0])
         return tokens
+
+    def prediction(self, value: Any) -> None:
+        """This value is scored as a prediction: if it was collected over a pass of a loader, it holds that pass's outputs."""
+        tag = self.tag(value)
+        if tag.predicted < 0 and length(value) and (tag.tokens is None or tag.loader >= 0):
+            collected = self.passes.collected(value, prediction=True)
+            if collected is None or collected.tokens is None:
+                return
+            if tag.tokens is None or np.array_equal(tag.tokens, collected.tokens):
+                self.identity.tag(value, collected)
 
     def align(self, *values: Any) -> None:
         """These values were handed in side by side."""
@@ -162,6 +188,23 @@ class Recorder:
     def tag(self, value: Any) -> Tag:
         """What is known of a value besides its rows."""
         return self.identity.tag_of(value) or Tag(None)
+
+    def groups(self, table: Any) -> None:
+        """Write the identifier columns of a table (a patient's number, a slide's name): rows with equal codes belong together."""
+        if not is_table(table) or table.ndim != 2 or len(table) > 1_000_000:
+            return
+        tokens = self.identity.tokens_of(table)
+        if tokens is None or (tokens == UNIDENTIFIED).any():
+            return
+        for name in [name for name in table.columns if isinstance(name, str) and IDENTIFIER.search(name)][:8]:
+            key = (name, self.identity.rowset(tokens))
+            values = table[name]
+            if key in self._grouped or getattr(values, "ndim", 1) != 1 or values.dtype.kind == "f":
+                continue
+            self._grouped.add(key)
+            codes = values.map({value: code for code, value in enumerate(values.unique())}).to_numpy(np.int64, na_value=-1)
+            if len(np.unique(codes)) < len(codes):
+                self.writer.write("groups", {"column": name, "tokens": tokens.tobytes(), "codes": codes.tobytes()})
 
     # -- events ----------------------------------------------------------------------------------------------------
 

@@ -140,6 +140,8 @@ def load(recorder: Recorder, entry: Entry, original: Any, args: Sequence[Any], k
         label = str(location) if isinstance(location, str) else short(entry)
         parts = [part for part in pieces(result) if length(part) > 0]
         adopted = loaded(recorder, parts, label.rsplit("/", 1)[-1])
+        for part in parts:
+            recorder.groups(part)
         recorder.event(
             "Load",
             entry.path,
@@ -200,6 +202,7 @@ def score(
     recorder: Recorder, api: str, name: str, family: str, predicted: Any, truth: Any, result: Any, entry: Entry | None = None
 ) -> int:
     """Write a Score event with its value and, for experiments, the arrays."""
+    recorder.prediction(predicted)
     recorder.align(predicted, truth)
     tag = recorder.tag(predicted)
     value = float(result) if isinstance(result, int | float | np.floating | np.integer) else None
@@ -239,6 +242,8 @@ def split(recorder: Recorder, entry: Entry, original: Any, args: Sequence[Any], 
         tokens = recorder.rows(arrays[0], f"{short(entry)} input")
         if tokens is None:
             return
+        for value in arrays:
+            recorder.groups(value)
         for first, second, source in zip(result[::2], result[1::2], arrays, strict=False):
             tag = recorder.tag(source)
             recorder.identity.tag(first, Tag(tokens[train], tag.learned))
