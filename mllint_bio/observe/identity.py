@@ -17,6 +17,7 @@ What none of this finds becomes a new source, which is *loose* if it may be a co
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,7 @@ SHIFT = 40
 UNIDENTIFIED = -1
 MAX_CELLS = 40_000_000  # larger arrays are hashed by a sample of their columns
 MAX_COLUMNS = 256
+LISTS = 64  # tagged lists, which are kept alive
 BLOCKS = 400  # registered arrays per number of columns; the oldest are forgotten
 
 
@@ -67,6 +69,7 @@ class Identity:
     _frames: dict[int, tuple[Any, Tokens]] = field(default_factory=dict)
     _weights: dict[int, NDArray[np.uint64]] = field(default_factory=dict)
     _rowsets: dict[Any, int] = field(default_factory=dict)
+    _lists: deque[Any] = field(default_factory=deque)
 
     # -- tags ------------------------------------------------------------------------------------------------------
 
@@ -74,22 +77,34 @@ class Identity:
         """The tag of this very object, or of the array that it is a view of."""
         found = self._tags.get(id(value))
         if found is not None and found[0]() is value:
-            return found[1]
+            tag = found[1]
+            changed = isinstance(value, list) and tag.tokens is not None and len(tag.tokens) != len(value)
+            return None if changed else tag
         if isinstance(value, np.ndarray):
             return self._view(value)
+        if is_tensor(value):
+            return self._view_of_tensor(value)
         return None
 
     def tag(self, value: Any, tag: Tag) -> None:
-        """Tag an object; objects that cannot be referred to weakly (numbers, tuples, lists) stay untagged."""
+        """Tag an object; objects that cannot be referred to weakly stay untagged, except the latest lists."""
         key = id(value)
 
         def forget(_: Any) -> None:
             self._tags.pop(key, None)
 
         try:
-            reference = weakref.ref(value, forget)
+            reference: Any = weakref.ref(value, forget)
         except TypeError:
-            return
+            if not isinstance(value, list):
+                return
+            self._lists.append(value)  # kept alive, so that its number stays its own
+            if len(self._lists) > LISTS:
+                self._tags.pop(id(self._lists.popleft()), None)
+
+            def reference() -> Any:
+                return value
+
         self._tags[key] = (reference, tag)
 
     def _view(self, value: NDArray[Any]) -> Tag | None:
@@ -101,6 +116,24 @@ class Identity:
             if found is not None and found[0]() is base:
                 return self._cut(value, base, found[1])
             base = base.base
+        return None
+
+    def _view_of_tensor(self, value: Any) -> Tag | None:
+        base = value._base
+        found = self._tags.get(id(base)) if base is not None else None
+        if found is None or found[0]() is not base:
+            return None
+        tag = found[1]
+        tokens = tag.tokens
+        if tokens is None or not value.dim() or not base.dim() or len(base) != len(tokens):
+            return None
+        if base.stride(0) and not value.stride(0) % base.stride(0):
+            first, offset = divmod(value.storage_offset() - base.storage_offset(), base.stride(0))
+            step = value.stride(0) // base.stride(0)
+            places = first + step * np.arange(len(value))
+            within = sum((size - 1) * stride for size, stride in zip(value.shape[1:], value.stride()[1:], strict=True))
+            if offset + within < base.stride(0) and len(places) and places.min() >= 0 and places.max() < len(base):
+                return Tag(tokens[places], tag.learned, tag.predicted, tag.loader, tag.visit)
         return None
 
     @staticmethod

@@ -12,6 +12,7 @@ from mllint_bio.observe.probes.torch_data import Datasets, Loaders
 from mllint_bio.observe.probes.torch_losses import Losses
 from mllint_bio.observe.probes.torch_modules import Modules
 from mllint_bio.observe.probes.torch_optim import Figures, Training
+from mllint_bio.observe.probes.torch_shuffle import Shuffle
 from mllint_bio.observe.probes.torch_state import State, state_of
 from mllint_bio.observe.probes.torch_weights import Weights
 from mllint_bio.observe.recorder import Recorder
@@ -25,16 +26,20 @@ def wrap(name: str, module: ModuleType, recorder: Recorder) -> None:
 
 def _torch(torch: Any, recorder: Recorder) -> None:
     controls = recorder.job.controls
-    if controls.threads is not None:
-        torch.set_num_threads(controls.threads)
-    if controls.seed is not None:
-        torch.manual_seed(controls.seed)
+    with recorder.inside("set-up"):
+        if controls.threads is not None:
+            torch.set_num_threads(controls.threads)
+        if controls.seed is not None:
+            torch.manual_seed(controls.seed)
     state = state_of(recorder)
     figures = Figures(state)
     losses = Losses(state)
     losses.scored = lambda event, value: figures.add("score", value, event=event)
     modules = Modules(state, losses)
-    loaders = Loaders(state, Datasets(state))
+    datasets = Datasets(state)
+    loaders = Loaders(state, datasets)
+    if controls.shuffle_labels is not None:
+        losses.replaced = Shuffle(state, datasets, controls.shuffle_labels).replaced
     _loss_functions(torch, state, losses)
     loaders.install()
     torch_links.install(state)

@@ -274,7 +274,7 @@ class Loaders:
             "Loader",
             "torch.utils.data.DataLoader",
             {"data": tag},
-            merge=("loader",),
+            merge=("loader", self._subject(loader)),
             subject=self._subject(loader),
             shuffle=isinstance(sampler, data.RandomSampler),
             drop_last=bool(loader.drop_last),
@@ -298,6 +298,7 @@ class Loaders:
         if order is None and known is not None:
             order = known[0]
         number = self._subject(loader)
+        recorder.passes.start(number, visit)
         if order is not None:
             self._passes[iterator] = (order, number, self.datasets.tag(loader.dataset), visit)
         samplers = (loader.sampler, getattr(loader.batch_sampler, "sampler", None))
@@ -332,6 +333,7 @@ class Loaders:
             tokens, learned = tag.tokens, tag.learned
         tag = Tag(tokens, learned, -1, number, visit)
         recorder.batch = tag
+        recorder.passes.add(tag)
         if tokens is None:
             return
         for value in held:

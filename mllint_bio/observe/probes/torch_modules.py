@@ -193,6 +193,8 @@ class Modules:
         if dependent:
             self._tell_modes(number, subject, dependent)
         made = Tag(tag.tokens, learned, number, tag.loader, tag.visit)
+        if tag.loader >= 0:
+            recorder.passes.applied(tag, number, learned)
         if grad:
             state.outputs.append(made)
             del state.outputs[:-64]
