@@ -81,8 +81,8 @@ def run_programs(
     runs.report = replace(report, diagnostics=tuple(shown))
     runs.judged = {d: by_place[d.code, d.place] for d in shown if (d.code, d.place) in by_place}
     count = f"{len(programs)} program{'' if len(programs) == 1 else 's'}"
-    rest = len({d.place.path for d in report.diagnostics} - set(programs))
-    unrun = f"; {rest} more file{'' if rest == 1 else 's'} with findings cannot be run as a program" if rest else ""
+    rest = len({d.place.path for d in report.diagnostics if d not in runs.judged} - set(programs))
+    unrun = f"; findings of {rest} other file{'' if rest == 1 else 's'} belong to no program that was run" if rest else ""
     runs.lines.insert(0, f"Ran {count}{unrun}.")
     return runs
 

@@ -1,4 +1,4 @@
-"""What `confirm` is asked for (`ConfirmOptions`), what it tells while it works (`Progress`), and how it says that it cannot start."""
+"""What `confirm` is asked for (`ConfirmOptions`), what it tells while it works (`Progress`), how it says that it cannot start."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class CannotStart(Exception):
 class ConfirmOptions:
     """What one `confirm` may do and shall find out; the defaults are those of the command line.
 
-    limits, permissions: of every run; device: auto, cpu or cuda; repeats: runs of one setting; budget: seconds of wall time for all
-    experiments together; experiments: names out of `EXPERIMENTS`, empty for none, None for those that the findings ask for;
+    limits, permissions: of every run; device: auto, cpu or cuda; repeats: runs of one setting; budget: seconds of wall time for
+    all experiments together; experiments: names out of `EXPERIMENTS`, empty for none, None for those that the findings ask for;
     executor: local, slurm or dask; jobs: runs at the same time (None: as many as the device bears); settings: which rules are
     asked, per-file ignores and project facts; keep: leave the scratch copies and say in the notes where they are; fresh: run
     again what is known from an earlier, interrupted or equal `confirm`.

@@ -379,7 +379,7 @@ def test_dynamic_runs_programs_with_findings_only(run, conductor: Conductor) -> 
     assert conductor.options.experiments == ()
     assert "1 | fault\n  | ^^^^^ first event\n  |\n  = CONFIRMED: 3 of 5 rows are scored.\n" in result.out
     assert result.out.endswith(
-        "Ran 1 program; 2 more files with findings cannot be run as a program.\ntrain.py: finished: 1 confirmed\n"
+        "Ran 1 program; findings of 2 other files belong to no program that was run.\ntrain.py: finished: 1 confirmed\n"
     )
     assert result.status == 1
 
