@@ -358,6 +358,8 @@ class _Builder:
             if name not in names:
                 continue
             predicted = getattr(match, name, None) if match is not None else None
+            if name != "parts" and isinstance(value, list) and value and isinstance(value[0], Seen):
+                value = value[0]  # outputs of one model for several targets: the same rows
             if isinstance(value, Seen):
                 given[name] = self._data(value, predicted if isinstance(predicted, Data) else NO_DATA)
                 if name == "result":
