@@ -105,6 +105,8 @@ class _Look:
             return None
         found = [one for one in self.log.figures if one.get("what") == wanted]
         near = [one for one in found if _row(one.get("line")) in lines] or found
+        if wanted == "gradient":
+            near = [one for one in near if one.get("norm")]
         if not near:
             return None
         if wanted == "gradient":
