@@ -58,6 +58,11 @@ class Bound:
         """Whether it counts back from the end of the table (`[:-20]`)."""
         return self.constant < 0 and not self.terms
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is the size of something, so that nothing lies behind it."""
+        return self.constant == 0 and len(self.terms) == 1 and self.terms[0][1] == 1.0 and self.terms[0][0].startswith("len(")
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -191,6 +196,10 @@ class Rows:
     def derived(self, key: Hashable, how: str) -> Rows:
         """New rows made from these (copies, synthetic neighbours, augmented variants, windows)."""
         return self._step(Derived(key, how))
+
+    def after(self, step: Step) -> Rows:
+        """These rows after a step that another row set took."""
+        return self._step(step)
 
     def _step(self, step: Step) -> Rows:
         raise NotImplementedError

@@ -63,6 +63,7 @@ _NOTES = (
     "slices",
     "pairs",
     "grown",
+    "indexed",
     "visits",
     "applied",
     "stepped",
@@ -193,6 +194,7 @@ class Run:
         self.class_loops: set[Loop] = set()  # loops over classes: what grows in them lies class by class
         self.cutoff_loops: set[Loop] = set()  # loops whose variable cuts predictions into labels
         self.stepped: dict[Loop, tuple[bool, bool]] = {}  # loop with optimizer steps -> (in an inner loop, over a loader)
+        self.indexed: dict[int, tuple[Value, Any]] = {}  # see `first_use`; holds the values, so that no id comes twice
         self.visits: dict[Any, int] = {}  # (loader, place of the pass) -> number of the pass
         self.backward: Array = UNKNOWN  # the loss of the last backward pass
         self.applied: dict[Subject, Obj] = {}  # networks known only from their use
@@ -240,6 +242,10 @@ class Run:
     def visit(self, loader: Subject | None, node: ir.Node) -> int:
         """Number of the pass over a loader that is made here; 0 without a loader."""
         return self.visits.setdefault((loader, self.site(node), self.calls), len(self.visits) + 1) if loader is not None else 0
+
+    def first_use(self, value: Value, node: ir.Node) -> Any:
+        """What tells an index of unknown content from others: the place where this very value first chose rows."""
+        return self.indexed.setdefault(id(value), (value, (self.site(node), self.calls)))[1]
 
     def amend(self, number: int, **fields: Any) -> None:
         """Complete an event with facts that were learnt later."""

@@ -29,7 +29,7 @@ from mllint_bio.predict.values import (
     options,
     role_of_name,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Bound, Derived, Equals, Rows, Selection, union
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Derived, Equals, Rows, Selection, Slice, Step, joined, union
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Call, Run
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _MAY_ACT = re.compile(
     r"random|rand\b|seed|shuffle|sample|fit|load|read_|open\(|predict|score|model|choice|permutation|mean|std|max|min"
 )
+POSITIONS = "indices"  # label of the rows that counted positions stand for, until they index a table
 DATA_KINDS = frozenset({"table", "array", "batch", "dataset", "loader", "unknown", "param"})
 
 # -- looking into values ---------------------------------------------------------------------------------------------
@@ -282,7 +283,9 @@ def piece(run: Run, value: Value, position: int, names: Sequence[str], node: ir.
         return UNKNOWN
     if value.kind in ("batch", "item") and len(value.members) == len(names):
         return value.but(learned=value.members[position], members=())
-    if value.kind in ("batch", "item", "stat", "scalar", "noise") or value.prediction is not None or not value.has_rows:
+    if not value.has_rows:
+        return value.but()  # a value of its own: two pieces are not the same
+    if value.kind in ("batch", "item", "stat", "scalar", "noise") or value.prediction is not None:
         return value
     roles = [role_of_name(name) for name in names]
     if len({r for r in roles if r}) >= 2:  # what comes out is called train and test: different parts of what went in
@@ -916,7 +919,7 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
         return value.but(scores=value.scores | index.scores, chosen=value.chosen | index.chosen)
     if index.scores and not index.has_rows:
         return value.but(scores=value.scores | index.scores)
-    if index.kind == "index":
+    if index.kind in ("index", "range"):
         return _by_index(run, value, index, node)
     if index.kind == "outside" and value.has_rows:
         return value.but(
@@ -937,6 +940,8 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
         return value.but(rows=value.rows.some(run.site(node)), learned=learned)
     if index.kind == "columns" or any(fact.kind.startswith("selector") for fact in index.learned):
         return value.but(learned=value.learned | index.learned)
+    if index.kind in ("config", "unknown") and value.has_rows and (value.kind == "array" or rowwise) and not index.has_rows:
+        return value.but(rows=value.rows.some(run.first_use(index, node)))
     if index.kind in ("scalar", "item", "config", "unknown") and not rowwise:
         if value.kind in ("array", "table") and index.kind == "scalar":
             return value.but(kind="item" if value.kind == "array" else value.kind)
@@ -968,10 +973,27 @@ def _by_index(run: Run, value: Array, index: Array, node: ir.Node) -> Value:
     """Rows by an index: the index's own steps, taken from this table."""
     if not value.has_rows:
         value = value.but(rows=run.source(value_node(node), value.name, value.name))
-    rows = index.rows.moved(index.base, value.rows)
+    if index.base.label == POSITIONS and len(index.base.steps()) == 1:
+        rows = _at_positions(index.rows.steps()[1:], value)
+    elif index.base in joined(value.rows):  # as many positions as one of the tables that were joined has rows
+        first = value.rows.slice(None, _length(value.but(rows=index.base)), value.order)
+        rows = first if index.rows == index.base else first.some((repr(index.rows), index.name))
+    else:
+        rows = index.rows.moved(index.base, value.rows)
     if not rows.known:
         rows = value.rows.some((repr(index.rows), index.name))
     return value.but(rows=rows, order=index.order, ordered="shuffled" if index.ordered == "shuffled" else value.ordered)
+
+
+def _at_positions(steps: Sequence[Step], table: Array) -> Rows:
+    """Rows of a table at counted positions: the positions count along the order that its rows lie in."""
+    rows = table.rows
+    for number, step in enumerate(steps):
+        if number == 0 and isinstance(step, Slice) and step.order is None:
+            rows = rows.slice(step.lo, step.hi, table.order)
+        else:
+            rows = rows.after(step)
+    return rows
 
 
 def value_node(node: ir.Node) -> ir.Node:

@@ -595,12 +595,7 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         base = run.source(call_.node, "indices")
         return Array(kind="index", rows=base, base=base, ordered="shuffled", order=run.site(call_.node))
     if op == "index":
-        last = call_.at(1) if call_.at(1) is not None and call_.at(0) is not None else call_.at(0)
-        counted = data_of(last) if last is not None else UNKNOWN
-        if counted.base.known:
-            return Array(kind="index", rows=counted.base, base=counted.base)
-        base = run.source(call_.node, "indices")
-        return Array(kind="index" if not isinstance(last, Const) else "range", rows=base, base=base)
+        return _positions(run, entry, call_)
     if isinstance(first, Choice):
         return join_all([_apply(run, entry, _with_first(call_, option)) for option in first.options if option is not NONE])
     if op == "keep" and isinstance(first, (Seq, Dict)):
@@ -631,6 +626,24 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     return operation.apply(
         op, value, others[0] if others else next((v for k, v in call_.kwargs.items() if k not in ("axis", "dim")), None)
     )
+
+
+def _positions(run: Run, entry: Entry, call_: Call) -> Value:
+    """`np.arange(start, stop)`: positions in a table that is not known yet; rows are cut there when a table is indexed by it."""
+    first, second = (call_.get(name, entry.params) for name in (*entry.params, "", "")[:2])
+    start, stop = (NONE, first) if second is None else (first or NONE, second)
+    counted = data_of(stop) if stop is not None else UNKNOWN
+    whole = isinstance(start, Const) and start.value in (None, 0) and not call_.open
+    if counted.base.known and whole:
+        return Array(kind="index", rows=counted.base, base=counted.base)
+    base = run.source(call_.node, arrays.POSITIONS)
+    step = call_.get(entry.params[2], entry.params) if len(entry.params) > 2 else None
+    if call_.open or stop is None or not (step is None or isinstance(step, Const) and step.value == 1):
+        rows = base.some((run.site(call_.node), run.calls))
+    else:
+        lower, upper = (None if one in (NONE, Const(0)) else arrays.bound_of(one) for one in (start, stop))
+        rows = base.slice(lower, None if upper is not None and upper.whole else upper)
+    return Array(kind="range" if isinstance(stop, Const) else "index", rows=rows, base=base)
 
 
 def _with_first(call_: Call, value: Value) -> Call:
@@ -972,6 +985,12 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
     if name == "setattr" and len(call_.args) == 3 and isinstance(call_.args[1], Const) and isinstance(call_.args[0], Obj):
         run._set_attribute(call_.args[0], str(call_.args[1].value), call_.args[2])
         return NONE
+    if name == "slice":
+        if not call_.open and call_.args:
+            bounds = [NONE, call_.args[0], NONE] if len(call_.args) == 1 else [*call_.args, NONE][:3]
+            return Seq("slice", bounds)
+        base = run.source(call_.node, arrays.POSITIONS)
+        return Array(kind="index", rows=base.some((run.site(call_.node), run.calls)), base=base)
     if name == "super":
         from mllint_bio.predict.interpreter import Super
 
@@ -1084,12 +1103,12 @@ def _iterator(source: Value | None, element: Value) -> Seq:
 
 def _range(run: Run, call_: Call) -> Value:
     stop = call_.at(1) if len(call_.args) >= 2 else call_.at(0)
-    if isinstance(stop, Array) and stop.base.known and len(call_.args) < 3:
+    if isinstance(stop, Array) and stop.base.known and (len(call_.args) == 1 or call_.at(0) == Const(0)) and not call_.open:
         return Array(kind="range", rows=stop.base, base=stop.base)
     values = [a.value for a in call_.args if isinstance(a, Const) and isinstance(a.value, int)]
     if len(values) == len(call_.args) == 1 and 0 < values[0] <= 3:
         return Seq("range", [Const(i) for i in range(values[0])])
-    return Array(kind="range", rows=run.source(call_.node, "range"), base=UNKNOWN_ROWS)
+    return _positions(run, Entry("builtins.range", "array", {"params": ["start", "stop", "step"]}), call_).but(kind="range")
 
 
 def dotted_name(node: ir.Expr) -> str:
