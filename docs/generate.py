@@ -40,7 +40,7 @@ By tip of Lee et al., *Ten quick tips for deep learning in biology* (2022). `mll
 Severity: an `error` is wrong by construction, a `warning` is probably biased or irreproducible, `info` is a gap in the report.
 A finding that rests on a name, a default or a call that could not be followed is at most a warning.
 
-"How a run confirms it" says what a measured run of the program would show. Running programs is not part of this release."""
+"How a run confirms it" says what a measured run of the program would show. `mllint-bio confirm` does that."""
 
 
 def main() -> int:

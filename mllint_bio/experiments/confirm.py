@@ -58,7 +58,7 @@ def confirm(command: Command, options: ConfirmOptions, progress: Report = lambda
         runs = store.Runs(
             pool,
             kept,
-            tell=lambda told, seconds, line: progress(replace(phase, phase=f"{phase.phase} ({seconds:.0f} s)")),
+            tell=lambda told, seconds, line: progress(replace(phase, seconds=seconds)),
         )
         try:
             progress(phase)
@@ -88,11 +88,11 @@ def _file(command: Command) -> Path:
             raise CannotStart(f"{command.target}: there is no such file")
         return path
     parts = command.target.split(".")
-    for base in (Path(command.folder), Path(command.folder, "src")):
+    for base in (Path(command.folder), *(Path(entry) for entry in sys.path if entry), Path(command.folder, "src")):
         for candidate in (base.joinpath(*parts).with_suffix(".py"), base.joinpath(*parts, "__main__.py")):
             if candidate.is_file():
                 return candidate
-    raise CannotStart(f"-m {command.target}: there is no such module below {command.folder}")
+    raise CannotStart(f"-m {command.target}: there is no such module in this folder or among the installed packages")
 
 
 def _device(asked: str, *, uses_torch: bool) -> str:
@@ -101,9 +101,9 @@ def _device(asked: str, *, uses_torch: bool) -> str:
         return "cpu"
     if find_spec("torch") is None:
         raise CannotStart("--device cuda: torch is not installed (pip install 'mllint-bio[dynamic]')")
-    code = "import torch; print(torch.cuda.is_available(), torch.__version__, torch.version.cuda)"
+    code = "import sys; sys.path = [p for p in sys.path if p]; import torch; print(torch.cuda.is_available(), torch.__version__, torch.version.cuda)"
     try:
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=STARTED, check=False)
+        done = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, timeout=STARTED, check=False)
         there, *versions = done.stdout.split()
     except (subprocess.TimeoutExpired, ValueError):
         there, versions = "False", ["?", "None"]
@@ -153,13 +153,14 @@ def _experiments(
         one = plan.experiment(name)
         state["phase"] = one.title
         progress(Progress(one.title))
-        reason = _reason(first, runs, one.applies(study))
-        if reason:
-            if options.experiments is not None or name in ("repeat", "determinism"):
-                results.append(Result(one.name, one.title, "skipped", reason=reason))
-            continue
         started, executed = time.monotonic(), runs.executed
-        made = one.run(replace(study, budget=replace(study.budget, seconds=max(runs.remaining, 0.0))))
+        try:
+            reason = _reason(first, runs, one.applies(study))
+            made = [] if reason else one.run(replace(study, budget=replace(study.budget, seconds=max(runs.remaining, 0.0))))
+        except Exception as error:  # one experiment that fails must not take the others and the verdicts with it
+            made, reason = [Result(one.name, one.title, "failed", reason=f"{type(error).__name__}: {error}")], ""
+        if reason and (options.experiments is not None or name in ("repeat", "determinism")):
+            results.append(Result(one.name, one.title, "skipped", reason=reason))
         took = time.monotonic() - started
         results += [
             replace(

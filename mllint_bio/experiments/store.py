@@ -40,6 +40,7 @@ KEPT = frozenset({Status.FINISHED, Status.FAILED, Status.REFUSED})  # ends that 
 MOST_FILES = 100_000  # of a project; one with more is never taken for unchanged
 _SOURCES = (".py", ".ipynb", ".toml", ".cfg", ".ini", ".yaml", ".yml", ".json", ".r")
 _SOURCE_BYTES = 2 * 2**20
+REPORTS = "mllint-bio-confirm"  # what `confirm` itself writes into a project changes no run
 _STALE = 24 * 3600.0  # seconds after which a half-written entry of another process is nobody's
 _ENVIRONMENT = ("PYTHONPATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CONDA_PREFIX", "VIRTUAL_ENV")
 
@@ -65,6 +66,8 @@ def content(root: Path) -> str:
             add(os.getpid(), time.time_ns())
             break
         name = os.path.relpath(path, root)
+        if name.startswith(REPORTS):
+            continue
         if path.lower().endswith(_SOURCES) and status.st_size <= _SOURCE_BYTES:
             with suppress(OSError):
                 add(name, Path(path).read_bytes())

@@ -7,9 +7,8 @@ executed and every row set is known: REFUTED. Anything less is NOT REACHED, with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mllint_bio.diagnostics import Diagnostic
 from mllint_bio.events import Data, Draw, Event, Fit, Resample, Score, Select, Site, Split, Step
@@ -112,7 +111,7 @@ class Verdicts:
             )
         if finding.code == "MLB303" and figures.get("same_split") is True:
             return Verdict.REFUTED, Sentence(f"{figures.get('runs')} runs divided the rows in the same way.", measured)
-        return Verdict.CONFIRMED, Sentence(_difference(figures), measured)
+        return Verdict.CONFIRMED, Sentence(repeat.verdict, measured)
 
     def _by_device(self, finding: Finding, twin: Finding | None) -> tuple[Verdict, Sentence]:
         result = self._result("determinism")
@@ -222,21 +221,6 @@ class Verdicts:
 
     def _result(self, name: str) -> Result | None:
         return next((one for one in self.results if one.name == name), None)
-
-
-def _difference(figures: Mapping[str, Any]) -> str:
-    """The first difference between the runs, and how far their metric spreads."""
-    first = figures.get("first_difference")
-    words = first.get("words") if isinstance(first, Mapping) else None
-    parts = [f"{figures.get('runs')} runs of the same command differ{f': {words}' if words else ''}"]
-    metric = figures.get("metric")
-    if isinstance(metric, Mapping) and metric.get("min") is not None and metric.get("min") != metric.get("max"):
-        parts.append(f"{metric.get('name', 'the metric')} between {_short(metric['min'])} and {_short(metric['max'])}")
-    return "; ".join(parts) + "."
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def not_reached(diagnostics: Iterable[Diagnostic], reason: str) -> list[Judgement]:
