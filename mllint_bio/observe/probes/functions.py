@@ -41,7 +41,7 @@ def _around(recorder: Recorder, entry: Entry, handler: Handler) -> Callable[...,
 def _handler(entry: Entry) -> Handler | None:
     if entry.is_a("seed", "unseed"):
         return seed
-    if entry.role == "draw":
+    if entry.role == "draw" or (entry.role == "array" and entry.get("draws")):
         return draw
     if entry.role == "generator" and entry.path == "numpy.random.default_rng":
         return generator
