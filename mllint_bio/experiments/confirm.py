@@ -101,7 +101,8 @@ def _device(asked: str, *, uses_torch: bool) -> str:
         return "cpu"
     if find_spec("torch") is None:
         raise CannotStart("--device cuda: torch is not installed (pip install 'mllint-bio[dynamic]')")
-    code = "import sys; sys.path = [p for p in sys.path if p]; import torch; print(torch.cuda.is_available(), torch.__version__, torch.version.cuda)"
+    # In another folder: a `torch.py` of the user's must not run outside the sandbox.
+    code = "import torch; print(torch.cuda.is_available(), torch.__version__, torch.version.cuda)"
     try:
         done = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, timeout=STARTED, check=False)
         there, *versions = done.stdout.split()
