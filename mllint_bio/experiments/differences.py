@@ -18,7 +18,7 @@ from typing import Any
 from mllint_bio.experiments.metric import called
 from mllint_bio.observe.job import Outcome, Status
 from mllint_bio.observe.launch import OUTPUT_TAIL
-from mllint_bio.observe.log import Line, Log, Record, Seen
+from mllint_bio.observe.log import Line, Log, Seen
 
 _VARYING = tuple(
     re.compile(pattern, re.IGNORECASE)
@@ -49,7 +49,13 @@ class Difference:
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
-        return {"what": self.what, "step": self.step, "line": self.line, "values": [_json(v) for v in self.values], "words": self.words}
+        return {
+            "what": self.what,
+            "step": self.step,
+            "line": self.line,
+            "values": [_json(v) for v in self.values],
+            "words": self.words,
+        }
 
 
 @dataclass(frozen=True)
@@ -177,7 +183,8 @@ def _splits(log: Log) -> list[_Item]:
     for record in log.of("Split"):
         parts = record.fields.get("parts")
         if isinstance(parts, list | tuple):
-            rows = tuple(tuple(sorted(log.members(p.rows).items())) for p in parts if isinstance(p, Seen))
+            # by rows alone: in which order data sets were met, and so numbered, says nothing
+            rows = tuple(tuple(sorted(log.members(p.rows).values())) for p in parts if isinstance(p, Seen))
             found.append(_Item("split", record.line, rows, label=record.api.rsplit(".", 1)[-1]))
     return found
 
@@ -186,7 +193,9 @@ def _fits(outcome: Outcome) -> list[_Item]:
     log, kept = outcome.log, _captured(outcome)
     found = []
     for record in log.of("Fit"):
-        value = kept.get(record.number) or _rows(log, record)
+        value = kept.get(record.number)
+        if not value:  # batches of a network: their losses tell more than the union of their rows
+            continue
         api = log.subjects.get(record.fields.get("subject", -1), {}).get("api", "") or record.api
         found.append(_Item("training data", record.line, value, label=str(api).rsplit(".", 1)[-1]))
     return found
@@ -236,7 +245,7 @@ def _lines(output: str) -> list[str]:
     return found
 
 
-def _captured(outcome: Outcome, names: tuple[str, ...] = ("X", "y", "rows")) -> dict[int, tuple[tuple[str, str], ...]]:
+def _captured(outcome: Outcome, names: tuple[str, ...] = ("X", "y")) -> dict[int, tuple[tuple[str, str], ...]]:
     """Digests of the arrays of each event."""
     folder = outcome.folder()
     if folder is None:
@@ -258,11 +267,6 @@ def _digest(path: Path) -> str:
         return hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest()
     except OSError:
         return ""
-
-
-def _rows(log: Log, record: Record) -> tuple[Any, ...]:
-    seen = record.fields.get("data")
-    return tuple(sorted(log.members(seen.rows).items())) if isinstance(seen, Seen) else ()
 
 
 def _line(figure: dict[str, Any]) -> Line:
@@ -358,9 +362,10 @@ def _rows_moved(values: Sequence[Any]) -> str:
     other = next(value for value in values if repr(value) != repr(values[0]))
     if not values[0] or not other or not values[0][-1] or not other[-1]:
         return ""
-    one, two = dict(values[0][-1]), dict(other[-1])
-    size = sum(mask.bit_count() for mask in one.values())
-    gone = sum((mask & ~two.get(source, 0)).bit_count() for source, mask in one.items())
+    if len(values[0][-1]) != 1 or len(other[-1]) != 1:
+        return ""
+    [one], [two] = values[0][-1], other[-1]
+    size, gone = one.bit_count(), (one & ~two).bit_count()
     return f": {gone:,} of the {size:,} rows of its last part are others" if gone else ""
 
 
