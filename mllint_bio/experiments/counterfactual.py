@@ -188,15 +188,17 @@ class Counterfactual:
 
     def _together(self, results: Sequence[Result]) -> list[Result]:
         """The intervals of all findings beside each other, if there are any."""
-        done = [one for one in results if one.status == "done" and one.figures.get("interval")]
-        told = [one for one in done if one.figures["interval"]["low"] is not None]
+        told = [one for one in results if one.status == "done" and one.figures["intervals"]]
         if not told:
             return []
-        away = [one for one in told if one.figures["interval"]["low"] > 0 or one.figures["interval"]["high"] < 0]
-        count = f"{len(told)} interval{'s' if len(told) > 1 else ''}"
-        verdict = f"{len(away)} of {count} of 95 % lie{'s' if len(away) == 1 else ''} beside zero."
-        if len(told) > 1:
-            verdict += f" Of {len(told)} fixes without effect, one in twenty would by chance."
+        away = [one for one in told if one.figures["measurable"]]
+        if len(told) == 1:
+            verdict = f"One interval was computed; it {'excludes' if away else 'holds'} zero."
+        else:
+            verdict = (
+                f"{len(told)} intervals of 95 % were computed; {len(away)} exclude{'s' if len(away) == 1 else ''} zero. "
+                "Of fixes without any effect, one in twenty does so by chance."
+            )
         series = Series(
             "difference",
             tuple(one.figures["interval"]["estimate"] for one in told),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,7 +80,7 @@ class Scored:
         run.log.figures.append({"what": "score", "event": score, "value": value})
         return run.outcome()
 
-    def __call__(self, jobs: list[Job]) -> list[Outcome]:
+    def __call__(self, jobs: Sequence[Job]) -> list[Outcome]:
         made = []
         for job in jobs:
             self.jobs.append(job)
@@ -150,7 +150,8 @@ def test_a_small_change_is_no_measurable_effect(tmp_path: Path, unit: SourceUnit
 def test_equal_predictions_are_said_to_be_equal(tmp_path: Path, unit: SourceUnit, remedy: Callable[[str], None]) -> None:
     """No interval is counted where nothing changed."""
     remedy("paired")
-    _, (result,) = run_it(Scored(tmp_path, lambda seed: 38, lambda seed: 38), unit)
+    scored = Scored(tmp_path, lambda seed: 38, lambda seed: 38)
+    (result,) = Counterfactual().run(replace(study(scored.outcome(JOB), scored), findings=(finding(),), units={"train.py": unit}))
     assert (
         result.verdict == "With the fix the test accuracy stays 0.950: every prediction is the same, no measurable effect here."
     )
@@ -252,7 +253,7 @@ def test_findings_with_one_and_the_same_fix_are_both_told(
     remedy("paired")
     summary, results = run_it(Scored(tmp_path, lambda seed: 38, lambda seed: 28), unit, finding(), finding("MLB707"))
     assert [result.code for result in results] == ["MLB706", "MLB707"]
-    assert len(summary.plots[0].series[0].y) == 2 and "one in twenty would by chance" in summary.verdict
+    assert len(summary.plots[0].series[0].y) == 2 and "one in twenty does so by chance" in summary.verdict
 
 
 def test_lines_are_followed_into_the_edited_text() -> None:

@@ -7,6 +7,7 @@ their steps and folds are observed with the rows that each really received.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import ModuleType
@@ -159,7 +160,7 @@ class Learner:
             if self._recorder.depth:  # the score of one fold inside a cross-validation, which gives the figure itself
                 return
             subject = self._subject(value)
-            regression = getattr(value, "_estimator_type", "") == "regressor" or self._output("predict", value) == "value"
+            regression = _regressor(value) or self._output("predict", value) == "value"
             tag = self._recorder.tag(data)
             event = self._recorder.event(
                 "Score",
@@ -175,6 +176,10 @@ class Learner:
             )
             if isinstance(result, int | float | np.floating):
                 self._recorder.figure("score", event=event, value=float(result))
+            if self._recorder.job.controls.capture and hasattr(value, "predict"):  # experiments want the rows behind the figure
+                with self._recorder.inside(self._entry.role):
+                    prediction = value.predict(data)
+                self._recorder.capture(event, "Score", truth=target, prediction=prediction)
 
         guarded(self._recorder, self._entry.path, observe)
         return result
@@ -258,7 +263,7 @@ class Learner:
         declared = (self._entry.get("outputs") or {}).get(name)
         if declared:
             return str(declared)
-        if name == "predict" and (getattr(value, "_estimator_type", "") == "regressor" or self._entry.get("task") == "regressor"):
+        if name == "predict" and (_regressor(value) or self._entry.get("task") == "regressor"):
             return "value"
         return OUTPUTS[name]
 
@@ -381,6 +386,17 @@ def may_draw(entry: Entry, value: Any) -> bool:
         return all((getattr(value, name, None) in allowed) is wanted for name, allowed in (conditions or {}).items())
 
     return any(holds(draw.get("when"), True) and holds(draw.get("unless"), False) for draw in draws)
+
+
+def _regressor(value: Any) -> bool:
+    """Whether the estimator predicts numbers, by itself or, as newer releases have it, by its tags."""
+    base = sys.modules.get("sklearn.base")
+    if getattr(value, "_estimator_type", "") == "regressor" or base is None:
+        return getattr(value, "_estimator_type", "") == "regressor"
+    try:
+        return bool(base.is_regressor(value))
+    except Exception:  # an estimator of another library without tags
+        return False
 
 
 def _arguments(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, Any]:
