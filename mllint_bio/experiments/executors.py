@@ -6,16 +6,18 @@ process of its own whatever the executor, so threads suffice to wait for it.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -140,9 +142,13 @@ class SlurmPool(Pool):
         settings = {"job_name": "mllint-bio", "time": SLURM_MINUTES, "cpus_per_task": threads or 1, "signal_delay_s": 30}
         if device == "cuda":
             settings["gpus_per_node"] = 1
-        folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._cluster = submitit.SlurmExecutor(folder, max_num_timeout=0)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(dir=folder))
+        except OSError as error:
+            raise CannotStart(f"--executor slurm: {folder} cannot be written ({error.strerror})") from error
+        try:
+            self._cluster = submitit.SlurmExecutor(self._folder, max_num_timeout=0)
             self._cluster.update_parameters(**(settings | parameters))
         except (ValueError, RuntimeError, TypeError) as error:
             raise CannotStart(f"--executor slurm: {' '.join(str(error).split())[:300]}") from error
@@ -175,9 +181,12 @@ class SlurmPool(Pool):
                 for waiting in self._waiting:
                     waiting[0].cancel()
             thread = self._thread
+            nothing = not self._sent and all(waiting[0].cancelled() for waiting in self._waiting)
         self._wake.set()
         if wait and thread is not None:
             thread.join()
+        if wait or nothing:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def stop(self) -> None:
         """`scancel` everything that was sent."""
@@ -188,6 +197,7 @@ class SlurmPool(Pool):
             with suppress(OSError):
                 one.job.cancel(check=False)
             one.future.set_exception(Stopped())
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _watch(self) -> None:
         """The pool's thread: sends what waits, looks for results. Ends when the pool is closed and nothing is left."""
@@ -216,7 +226,8 @@ class SlurmPool(Pool):
                 if not future.set_running_or_notify_cancel():
                     continue
                 try:
-                    self._sent.append(_Sent(future, self._cluster.submit(fn, *args, **kwargs)))
+                    with redirect_stderr(io.StringIO()):  # submitit prints what sbatch says, and raises it as well
+                        self._sent.append(_Sent(future, self._cluster.submit(fn, *args, **kwargs)))
                 except Exception as error:  # sbatch says no: a partition that does not exist, a limit
                     detail = getattr(error, "stderr", None) or error
                     text = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
@@ -235,7 +246,7 @@ class SlurmPool(Pool):
             reason = next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "no reason given")
             one.future.set_exception(RuntimeError(f"Slurm job {one.job.job_id}: {reason.strip()[:300]}"))
             return
-        for path in (one.job.paths.submitted_pickle, one.job.paths.result_pickle, one.job.paths.stdout, one.job.paths.stderr):
+        for path in (one.job.paths.submitted_pickle, one.job.paths.result_pickle):  # arrays of outcomes may be large
             with suppress(OSError):
                 path.unlink()
         one.future.set_result(result)

@@ -31,7 +31,7 @@ from mllint_bio import cache
 from mllint_bio.config import DEFAULT_EXCLUDE
 from mllint_bio.experiments.executors import Pool, Stopped, Tell
 from mllint_bio.observe import log as logs
-from mllint_bio.observe.job import Job, Outcome, Refusal, Status
+from mllint_bio.observe.job import Command, Job, Outcome, Refusal, Status
 from mllint_bio.observe.log import Log
 
 LIMIT = 2 * 2**30  # bytes of all entries
@@ -41,6 +41,7 @@ MOST_FILES = 100_000  # of a project; one with more is never taken for unchanged
 _SOURCES = (".py", ".ipynb", ".toml", ".cfg", ".ini", ".yaml", ".yml", ".json", ".r")
 _SOURCE_BYTES = 2 * 2**20
 REPORTS = "mllint-bio-confirm"  # what `confirm` itself writes into a project changes no run
+_KEY = len(Job(Command("", "", (), "", "")).key())
 _STALE = 24 * 3600.0  # seconds after which a half-written entry of another process is nobody's
 _ENVIRONMENT = ("PYTHONPATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CONDA_PREFIX", "VIRTUAL_ENV")
 
@@ -185,7 +186,8 @@ class Store:
                     if Path(entry.path) not in self._rooms.values() and changed < time.time() - _STALE:
                         shutil.rmtree(entry.path, ignore_errors=True)
                     continue
-                entries.append((changed, entry.name, _bytes(entry.path)))
+                if len(entry.name) == _KEY:  # executors keep folders of their own here
+                    entries.append((changed, entry.name, _bytes(entry.path)))
         total = sum(size for _, _, size in entries)
         for _, name, size in sorted(entries):
             if total <= self._limit:

@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,7 +92,11 @@ def cluster(folder: Path) -> Iterator[Path]:
         start(_program("slurmctld"), "-D", "-c", "-f", configuration)
         start(_program("slurmd"), "-D", "-c", "-f", configuration)
         _until(lambda: "idle" in _states(environment), folder)
-        yield configuration
+        try:
+            yield configuration
+        finally:
+            subprocess.run(["scancel", "--me"], env=environment, check=False)
+            _until(lambda: not _queue(environment), folder)  # steps outlive slurmd
     finally:
         for daemon in reversed(daemons):
             daemon.terminate()
@@ -108,9 +112,13 @@ def _states(environment: dict[str, str]) -> str:
     return subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True, env=environment).stdout
 
 
-def _until(ready: object, folder: Path) -> None:
+def _queue(environment: dict[str, str]) -> str:
+    return subprocess.run(["squeue", "-h"], capture_output=True, text=True, env=environment).stdout
+
+
+def _until(ready: Callable[[], bool], folder: Path) -> None:
     end = time.monotonic() + 60
-    while not ready():  # type: ignore[operator]
+    while not ready():
         if time.monotonic() > end:
             logs = "\n".join(f"{log.name}: {log.read_text(errors='replace')[-1000:]}" for log in folder.glob("*.log"))
             raise RuntimeError(f"Slurm did not start:\n{logs}")
