@@ -242,7 +242,7 @@ def test_endless_output_is_bounded(tmp_path: Path) -> None:
     assert 1000 < len(outcome.output) <= OUTPUT_TAIL
 
 
-def test_daemons_do_not_outlive_the_run(tmp_path: Path) -> None:
+def test_daemons_do_not_outlive_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that leaves its session and closes its files dies with the run, and does not delay its end."""
     program = """
         import os, time
