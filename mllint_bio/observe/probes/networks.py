@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import weakref
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -15,16 +16,30 @@ from mllint_bio.observe.probes.torch_optim import Figures, Training
 from mllint_bio.observe.probes.torch_shuffle import Shuffle
 from mllint_bio.observe.probes.torch_state import State, state_of
 from mllint_bio.observe.probes.torch_weights import Weights
+from mllint_bio.observe.probes.trainers import Keras, Metrics, Trainers
 from mllint_bio.observe.recorder import Recorder
 
 
 def wrap(name: str, module: ModuleType, recorder: Recorder) -> None:
-    """Wrap torch as soon as it is complete."""
+    """Wrap a library as soon as it is complete."""
     if name == "torch":
-        _torch(module, recorder)
+        _trainers[recorder] = _torch(module, recorder)
+        return
+    torch = _trainers.get(recorder)
+    if torch is not None and name in ("lightning.pytorch.trainer.trainer", "pytorch_lightning.trainer.trainer"):
+        torch.lightning(module.Trainer)
+    elif torch is not None and name == "transformers.trainer":
+        torch.transformers(module.Trainer)
+    elif torch is not None and name == "torchmetrics.metric":
+        Metrics(state_of(recorder)).install(module.Metric)
+    elif name == "keras.src.models.model":
+        Keras(recorder).install(module.Model)
 
 
-def _torch(torch: Any, recorder: Recorder) -> None:
+_trainers: weakref.WeakKeyDictionary[Recorder, Trainers] = weakref.WeakKeyDictionary()
+
+
+def _torch(torch: Any, recorder: Recorder) -> Trainers:
     controls = recorder.job.controls
     with recorder.inside("set-up"):
         if controls.threads is not None:
@@ -49,6 +64,7 @@ def _torch(torch: Any, recorder: Recorder) -> None:
     torch_determinism.install(state)
     _scripting(torch)
     recorder.at_end.append(figures.flush)
+    return Trainers(state, loaders, modules)
 
 
 def _scripting(torch: Any) -> None:

@@ -266,8 +266,7 @@ class Loaders:
 
     def _built(self, loader: Any) -> None:
         data = self._state.torch.utils.data
-        tag = self.datasets.tag(loader.dataset)
-        tag = self._narrowed(loader, tag)
+        tag = self.rows_of(loader)
         sampler = getattr(loader, "sampler", None)
         standard = (data.SequentialSampler, data.RandomSampler, data.dataloader._InfiniteConstantSampler)
         self._recorder.event(
@@ -281,6 +280,10 @@ class Loaders:
             workers=int(loader.num_workers),
             sampler="" if isinstance(sampler, standard) else type(sampler).__name__,
         )
+
+    def rows_of(self, loader: Any) -> Tag:
+        """Rows that a loader may hand out."""
+        return self._narrowed(loader, self.datasets.tag(loader.dataset))
 
     def _narrowed(self, loader: Any, tag: Tag) -> Tag:
         """A sampler over some indices narrows the rows of a loader."""

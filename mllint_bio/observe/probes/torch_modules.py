@@ -139,7 +139,7 @@ class Modules:
 
     def _called(self, original: Any, module: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         state = self._state
-        if not state.observing():
+        if not state.observing() or type(module).__module__.startswith("keras."):  # Keras models are observed as such
             return original(module, *args, **kwargs)
         entry = entry_of(type(module))
         if entry is not None and entry.is_a("loss"):
