@@ -210,7 +210,7 @@ def _conclude(
         seconds=first.seconds,
         judgements=tuple(judgements),
         results=tuple(results),
-        refusals=tuple(_refusals(first)),
+        refusals=tuple(_refusals(program, first)),
         environment={"python": platform.python_version(), "machine": platform.machine(), **first.versions},
         scores=tuple(_scores(program, observed, first)),
         intervals=intervals,
@@ -218,10 +218,19 @@ def _conclude(
     )
 
 
-def _refusals(first: Outcome) -> list[str]:
+def _place(program: Program, path: str, row: int) -> str:
+    """`train.py:41`, or `nb.ipynb:cell 4:2` for a row of a notebook's joined text."""
+    unit = program.units.get(path)
+    if unit is None or not unit.cells:
+        return f"{path}:{row}"
+    position = unit.position(unit.offset_of_bytes(row, 0))
+    return f"{path}:cell {position.cell}:{position.row}"
+
+
+def _refusals(program: Program, first: Outcome) -> list[str]:
     lines = []
     for one in first.refusals:
-        place = f" at {one.path}:{one.line}" if one.path else ""
+        place = f" at {_place(program, one.path, one.line)}" if one.path else ""
         times = f" ({one.count} times)" if one.count > 1 else ""
         allow = f"; {one.option} allows it" if one.option else ""
         lines.append(f"refused: {one.what}{place}{times}{allow}")
@@ -239,7 +248,7 @@ def _scores(program: Program, observed: Observed, first: Outcome) -> list[tuple[
         value = record.fields.get("value") if record is not None else None
         if record is None or not isinstance(value, float) or event.family == "loss":
             continue
-        place = f"{record.line[0]}:{record.line[1]}"
+        place = _place(program, *record.line)
         held = observed.trace.held_out(event) if event.data.rows.known or event.cross_validated else None
         shown[event.metric, place] = (event.metric, value, place, held)
     return list(shown.values())

@@ -24,10 +24,19 @@ class Sentence:
 
 
 def figure_of(
-    code: str, at: Sequence[Event], evidence: Sequence[Event], observed: Observed, log: Log, line: Callable[[Site], int]
+    code: str,
+    at: Sequence[Event],
+    evidence: Sequence[Event],
+    observed: Observed,
+    log: Log,
+    line: Callable[[Site], int],
+    where: Callable[[Site], str],
 ) -> Sentence:
-    """The figure of a finding from the events at its place and at the places of its evidence."""
-    look = _Look(observed, log, line)
+    """The figure of a finding from the events at its place and at the places of its evidence.
+
+    line: row of a site in its unit's text; where: the same for people ("line 41", "cell 4, line 2").
+    """
+    look = _Look(observed, log, line, where)
     events = [*at, *evidence]
     for make in (look.state, look.values, look.groups):
         sentence = make(code, events)
@@ -47,6 +56,7 @@ class _Look:
     observed: Observed
     log: Log
     line: Callable[[Site], int]
+    where: Callable[[Site], str]
 
     def rows(self, code: str, events: Sequence[Event]) -> Sentence | None:
         """Rows that two of these events share, most telling pair first: learning and scoring, then any two."""
@@ -89,10 +99,10 @@ class _Look:
                 times = record.count if record is not None else 1
                 if isinstance(event, Predict) and event.mode in ("train", "eval"):
                     mode = "training" if event.mode == "train" else "evaluation"
-                    text = f"{times} forward passes at line {self.line(event.at)} ran in {mode} mode."
+                    text = f"{times} forward passes at {self.where(event.at)} ran in {mode} mode."
                     return Sentence(text, {"passes": times, "mode": mode})
                 if isinstance(event, Step) and "eval" in event.modes:
-                    text = f"{times} optimizer steps at line {self.line(event.at)} were made in evaluation mode."
+                    text = f"{times} optimizer steps at {self.where(event.at)} were made in evaluation mode."
                     return Sentence(text, {"steps": times, "mode": "evaluation"})
         seeds = [event for event in events if isinstance(event, (Seed, Generator))]
         if code in ("MLB307", "MLB308") and seeds:
@@ -152,7 +162,7 @@ class _Look:
                     best = both, len(sides[0] | sides[-1]), column
             if best is not None:
                 shared, everything, column = best
-                sides_of = f"on both sides of the split at line {self.line(event.at)}"
+                sides_of = f"on both sides of the split at {self.where(event.at)}"
                 text = f"{shared} of {everything} values of `{column}` have rows {sides_of}."
                 return Sentence(text, {"column": column, "groups": everything, "groups_on_both_sides": shared})
         return None
@@ -191,35 +201,35 @@ class _Look:
         return self.log.records[number] if number is not None else None
 
     def _did(self, event: Event) -> str:
-        line = self.line(event.at)
+        place = self.where(event.at)
         match event:
             case Fit():
                 what = "Training" if event.method == "step" else f"`{_name(event.subject)}.{event.method}`"
-                return f"{what} at line {line} saw"
+                return f"{what} at {place} saw"
             case Step():
-                return f"Training at line {line} saw"
+                return f"Training at {place} saw"
             case Select():
-                return f"The choice at line {line} looked at"
+                return f"The choice at {place} looked at"
             case Split():
-                return f"The split at line {line} divided"
+                return f"The split at {place} divided"
             case Resample():
-                return f"The resampling at line {line} used"
+                return f"The resampling at {place} used"
             case Score():
-                return f"The figure at line {line} was computed on"
-        return f"Line {line} used"
+                return f"The figure at {place} was computed on"
+        return f"{place[0].upper()}{place[1:]} used"
 
     def _done(self, event: Event) -> str:
-        line = self.line(event.at)
+        place = self.where(event.at)
         match event:
             case Score():
-                return f"rows scored at line {line}"
+                return f"rows scored at {place}"
             case Fit() | Step():
-                return f"rows that {_name(getattr(event, 'subject', None))} learned from at line {line}"
+                return f"rows that {_name(getattr(event, 'subject', None))} learned from at {place}"
             case Split():
-                return f"rows divided at line {line}"
+                return f"rows divided at {place}"
             case Select():
-                return f"rows that the choice at line {line} looked at"
-        return f"rows used at line {line}"
+                return f"rows that the choice at {place} looked at"
+        return f"rows used at {place}"
 
 
 def numbers(source: int, mask: int) -> Iterator[int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from mllint_bio.diagnostics import Diagnostic
 from mllint_bio.events import Data, Draw, Event, Fit, Resample, Score, Select, Site, Split, Step
 from mllint_bio.experiments.figures import Sentence, figure_of
-from mllint_bio.experiments.program import Program
+from mllint_bio.experiments.program import Program, relative
 from mllint_bio.experiments.results import Judgement, Result, Verdict
 from mllint_bio.findings import Finding
 from mllint_bio.observe.job import Outcome, Status
@@ -91,13 +91,8 @@ class Verdicts:
         if missing is not None:
             return Verdict.NOT_REACHED, Sentence(missing)
         if twin is None and self.outcome.finished:
-            line = self._line(finding.at)
-            return Verdict.REFUTED, Sentence(
-                f"The call at line {line} drew no random numbers from a global generator."
-                if line
-                else "No generator was drawn from.",
-                {"draws": 0},
-            )
+            text = f"The call at {self._where(finding.at)} drew no random numbers from a global generator."
+            return Verdict.REFUTED, Sentence(text, {"draws": 0})
         repeat = self._result("repeat")
         if repeat is None or repeat.status != "done":
             reason = repeat.reason if repeat is not None else "the repeat experiment was not asked for"
@@ -143,7 +138,8 @@ class Verdicts:
                 for path, row in self.observed.lines
             )
             if not reached:
-                return f"Line {span.first} of {span.path} was not executed: {self._end()}"
+                place = self._where(site)
+                return f"{place[0].upper()}{place[1:]} of {span.path} was not executed: {self._end()}"
         return None
 
     def _end(self) -> str:
@@ -161,7 +157,7 @@ class Verdicts:
         for event in rested:
             data = getattr(event, "data", None)
             if isinstance(data, Data) and not data.rows.known and not isinstance(event, (Step, Select)):
-                return f"The rows at line {self._line(event.at)} could not be identified."
+                return f"The rows at {self._where(event.at)} could not be identified."
         return ""
 
     # -- figures -----------------------------------------------------------------------------------------------------
@@ -174,6 +170,7 @@ class Verdicts:
             self.observed,
             self.outcome.log,
             self._line,
+            self._where,
         )
 
     def _counter_figure(self, finding: Finding) -> Sentence:
@@ -215,6 +212,16 @@ class Verdicts:
     def _line(self, site: Site) -> int:
         span = self.program.spans.get(site) if site.node >= 0 else None
         return span.first if span is not None else site.line
+
+    def _where(self, site: Site) -> str:
+        """The line of a site as people count it: inside its cell, in a notebook."""
+        row = self._line(site)
+        span = self.program.spans.get(site) if site.node >= 0 else None
+        unit = self.program.units.get(span.path if span is not None else relative(site.path, self.program.command.root))
+        if unit is None or not unit.cells:
+            return f"line {row}"
+        position = unit.position(unit.offset_of_bytes(row, 0))
+        return f"cell {position.cell}, line {position.row}"
 
     def _rule(self, code: str) -> Rule | None:
         return next((rule for rule in self.program.rules if rule.code == code), None)

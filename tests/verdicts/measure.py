@@ -49,7 +49,7 @@ def measure(name: str, which: str, entry: dict[str, Any]) -> Outcome:
 
 def judge(name: str, which: str, entry: dict[str, Any], said: Confirmation) -> Outcome:
     """Compare with what is expected."""
-    also = {entry["code"], *entry.get("also", ())} if which == "faulty" else set()
+    also = {entry["code"], *(one["code"] for one in entry.get("also", ()))} if which == "faulty" else set()
     accused = tuple(
         f"{one.finding.label} line {one.finding.place.row}: {one.figure}"
         for one in said.judgements
