@@ -169,8 +169,10 @@ def search(folder: Path) -> None:
     generator = np.random.default_rng(0)
     candidates = [_Candidate(name) for name in RANGES["regression" if classes == 0 else "classification"]]
     for trial in range(int(request["trials"])):
+        if trial and time.monotonic() > end:
+            return
         for candidate in candidates:
-            if candidate.error or (trial and time.monotonic() > end):
+            if candidate.error:
                 continue
             settings = _settings(candidate.name, trial, generator, len(data["y_train"]))
             try:
@@ -183,6 +185,8 @@ def search(folder: Path) -> None:
                 candidate.tried += 1
             except Exception as error:  # one model that cannot deal with these data leaves the others
                 candidate.error = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+            if trial == 0:
+                _write(folder, candidates)  # large data may not leave time for a second round
         _write(folder, candidates)
 
 

@@ -126,6 +126,18 @@ def test_what_has_no_flat_form_is_skipped_with_the_reason(tmp_path: Path) -> Non
         assert found.status == "skipped" and reason in found.reason, found
 
 
+def test_all_baselines_have_equally_many_configurations_when_time_is_over(tmp_path: Path) -> None:
+    """The search ends between rounds: without any time left, each has had the first configuration and no more."""
+    from mllint_bio.experiments import search
+
+    X, y = linear(40, 0)
+    np.savez(tmp_path / "arrays.npz", X_train=X, y_train=y, X_test=X[:5])
+    request = {"classes": 2, "metric": "accuracy", "trials": 50, "seconds": 0}
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    search.search(tmp_path)
+    assert [one["tried"] for one in json.loads((tmp_path / "result.json").read_text())] == [1, 1, 1, 1]
+
+
 def test_a_search_that_dies_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process of the search is bounded and its death is a reason, not a traceback."""
     monkeypatch.setattr(tuned_baseline, "_search", lambda folder, seconds: "MemoryError")
