@@ -138,10 +138,14 @@ class Subset:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """New rows made from the parent's; `how` is one of copy, synthetic, augment, bootstrap, window, aggregate."""
+    """New rows made from the parent's; `how` is one of copy, synthetic, augment, bootstrap, window, aggregate.
+
+    arms: the branches that they are made in, each with the number of its arm.
+    """
 
     key: Hashable
     how: str
+    arms: tuple[tuple[Hashable, int], ...] = field(default=(), compare=False)
 
 
 Step = Source | Part | Slice | Selection | Subset | Derived
@@ -193,9 +197,9 @@ class Rows:
             moved = moved._step(step)
         return moved
 
-    def derived(self, key: Hashable, how: str) -> Rows:
-        """New rows made from these (copies, synthetic neighbours, augmented variants, windows)."""
-        return self._step(Derived(key, how))
+    def derived(self, key: Hashable, how: str, arms: tuple[tuple[Hashable, int], ...] = ()) -> Rows:
+        """New rows made from these (copies, synthetic neighbours, augmented variants, windows) in these arms of branches."""
+        return self._step(Derived(key, how, arms))
 
     def after(self, step: Step) -> Rows:
         """These rows after a step that another row set took."""
@@ -441,6 +445,9 @@ class _Either(Rows):
     def _pairs(self, other: Rows) -> list[tuple[Rows, Rows]]:
         if isinstance(other, _Either) and other.branch == self.branch and len(other.options) == len(self.options):
             return list(zip(self.options, other.options, strict=True))  # the same arm for both
+        made = dict(arm for step in other.steps() if isinstance(step, Derived) for arm in step.arms)
+        if self.branch in made and made[self.branch] < len(self.options):
+            return [(self.options[made[self.branch]], other)]  # rows that exist in this arm only
         return [(option, other) for option in self.options]
 
     def overlap(self, other: Rows) -> Answer:

@@ -921,6 +921,8 @@ class Run:
         if isinstance(receiver, Klass):
             found = receiver.lookup(name)
             return self.force(found[1], found[0].members, name) if found else UNKNOWN
+        if isinstance(receiver, Dict) and receiver.cells.get("#bunch") and name in receiver.items:
+            return receiver.items[name]
         if isinstance(receiver, (Seq, Dict, Const)):
             return Bound_(receiver, name)
         return UNKNOWN

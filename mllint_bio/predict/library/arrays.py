@@ -1070,7 +1070,9 @@ def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.N
         return receiver.but(learned=receiver.learned | content.learned)
     if not receiver.has_rows and content.has_rows:
         return receiver.but(
-            rows=content.rows, learned=receiver.learned | content.learned, prediction=receiver.prediction or content.prediction
+            rows=UNKNOWN_ROWS if _repeated(content.rows) else content.rows,
+            learned=receiver.learned | content.learned,
+            prediction=receiver.prediction or content.prediction,
         )
     return receiver.but(
         learned=receiver.learned | content.learned,
@@ -1494,7 +1496,7 @@ class Operation:
 
     def stat(self, value: Array, other: Value | None) -> Value:
         if value.kind == "groups":
-            return value.but(kind="table", rows=value.rows.derived(self.run.site(self.call.node), "aggregate"))
+            return value.but(kind="table", rows=value.rows.derived(self.run.site(self.call.node), "aggregate", self.run.branch))
         if self.over_columns():
             pair = self.name in ("max", "min", "sort", "topk")
             if value.prediction is not None and pair:
@@ -1536,7 +1538,7 @@ class Operation:
         frac, replace = self.literal("frac"), self.literal("replace")
         site = self.run.site(self.call.node)
         if replace is True and value.has_rows:
-            made = value.rows.derived(site, "bootstrap")
+            made = value.rows.derived(site, "bootstrap", self.run.branch)
             self.run.emit(Resample, self.call.node, data=value.view(), result=made, lineage="bootstrap", api=self.name)
             return value.but(rows=made)
         if isinstance(frac, (int, float)) and frac == 1:
@@ -1572,9 +1574,9 @@ class Operation:
         return side_by_side(self.run, [value, *[a for v in self.call.everything() for a in arrays_in(v)]])
 
     def repeat(self, value: Array, other: Value | None) -> Value:
-        if not value.has_rows or value.kind in ("scalar", "item", "stat", "index") or self.run.inside_forward:
+        if not value.has_rows or value.kind in ("scalar", "item", "stat", "index", "range") or self.run.inside_forward:
             return value  # inside a network what is repeated are channels, heads or masks, not samples
-        made = value.rows.derived(self.run.site(self.call.node), "copy")
+        made = value.rows.derived(self.run.site(self.call.node), "copy", self.run.branch)
         self.run.emit(
             Resample, self.call.node, data=value.view(), result=made, lineage="copy", api=self.name, balances=_chosen(value.rows)
         )
@@ -1680,13 +1682,13 @@ class Operation:
     def explode(self, value: Array, other: Value | None) -> Value:
         if not value.has_rows:
             return value
-        made = value.rows.derived(self.run.site(self.call.node), "window")
+        made = value.rows.derived(self.run.site(self.call.node), "window", self.run.branch)
         return value.but(rows=made, group=value.group or value.name or "row")
 
     def window(self, value: Array, other: Value | None) -> Value:
         if not value.has_rows or value.kind in ("batch", "item") or value.prediction is not None or self.run.inside_forward:
             return value
-        made = value.rows.derived(self.run.site(self.call.node), "window")
+        made = value.rows.derived(self.run.site(self.call.node), "window", self.run.branch)
         self.run.emit(Resample, self.call.node, data=value.view(), result=made, lineage="window", api=self.name)
         return value.but(rows=made, group=value.group or value.name or "recording")
 
@@ -1869,11 +1871,12 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
         return side_by_side(run, members)
     if not members:
         return UNKNOWN
-    rows = union([part.rows for part in members]) if all(part.has_rows for part in members) else UNKNOWN_ROWS
     merged = blend(run, members)
+    members = _with_copies(run, members, run.site(call.node))
+    rows = union([part.rows for part in members]) if all(part.has_rows for part in members) else UNKNOWN_ROWS
     augmented = [part for part in members if part.owner == "augmented"]
     if len(members) > 1 and rows.known and (augmented or _same_origin_twice(members)) and not run.inside_forward:
-        made = rows.derived(run.site(call.node), "augment" if augmented else "copy")
+        made = rows.derived(run.site(call.node), "augment" if augmented else "copy", run.branch)
         run.emit(
             Resample,
             call.node,
@@ -1901,6 +1904,19 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
     )
 
 
+def _with_copies(run: Run, members: Sequence[Array], site: Site) -> Sequence[Array]:
+    """Tables to be joined, where copies that were recorded when they were made have gone into the table they were made from."""
+    for resample in [event for event in run.events if isinstance(event, Resample)] if len(members) > 1 else ():
+        copies = next((part for part in members if part.rows == resample.result), None)
+        table = next((part for part in members if part.has_rows and resample.data.rows.subset(part.rows)), None)
+        if copies is None or table is None or copies is table or copies.column != table.column or run.inside_forward:
+            continue
+        made = table.but(rows=table.rows.derived(site, resample.lineage, run.branch))
+        run.amend(resample.id, result=made.rows)
+        members = [made if part is table else part for part in members if part is not copies]
+    return members
+
+
 def _same_origin_twice(members: Sequence[Array]) -> bool:
     """Whether some rows stand in two members, as against two columns of the same rows."""
     known = [part for part in members if part.kind in ("table", "array") and part.prediction is None]
@@ -1912,12 +1928,19 @@ def _chosen(rows: Rows) -> bool:
     return any(isinstance(step, Selection) for step in rows.steps()[-1:])
 
 
+def _repeated(rows: Rows) -> bool:
+    """Whether each of these rows stands for several."""
+    return any(isinstance(step, Derived) and step.how == "copy" for step in rows.steps()[-1:])
+
+
 def side_by_side(run: Run, parts: Sequence[Array]) -> Array:
     """Columns next to each other: the same rows, all facts."""
     members = [part for part in parts if part.kind not in ("scalar", "config")]
     if not members:
         return UNKNOWN
-    rows = next((part.rows for part in members if part.has_rows), UNKNOWN_ROWS)
+    rows = next((part.rows for part in members if part.has_rows and not _repeated(part.rows)), UNKNOWN_ROWS)
+    if all(part.has_rows for part in members) and not rows.known:  # one column that repeats its values is no copied row
+        rows = members[0].rows
     return blend(run, members).but(rows=rows, kind="array", linear=None, mask=None)
 
 

@@ -363,6 +363,10 @@ def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
     """`object.name(...)` where the project defines no such method."""
     from mllint_bio.predict.library import learners, networks
 
+    if not name:  # `getattr(net, phase)`: one of its attributes
+        if not call_.everything():
+            networks.mode_unclear(run, obj)
+        return unknown_call(run, UNKNOWN, "", call_)
     for module in (learners, networks):
         found: Value | None = module.method(run, obj, name, call_)
         if found is not None:
@@ -718,7 +722,10 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     if yields == "dataset":
         return data
     if yields == "bunch":
-        return Dict({}, data)
+        parts = {"data": data.but(column="features"), "target": data.but(column="target"), "frame": data}
+        bunch = Dict(dict(parts), data)
+        bunch.cells["#bunch"] = True
+        return bunch
     return data
 
 
@@ -982,6 +989,13 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
         and isinstance(call_.args[1].value, str)
     ):
         return run.attribute(call_.args[0], call_.args[1].value, call_.node)
+    if (
+        name == "getattr"
+        and len(call_.args) == 2
+        and isinstance(call_.args[0], Obj)
+        and call_.args[0].is_a("module", "layer", "pretrained")
+    ):
+        return Bound_(call_.args[0], "")
     if name == "setattr" and len(call_.args) == 3 and isinstance(call_.args[1], Const) and isinstance(call_.args[0], Obj):
         run._set_attribute(call_.args[0], str(call_.args[1].value), call_.args[2])
         return NONE

@@ -943,7 +943,7 @@ def resample(run: Run, entry: Entry, call: Call) -> Value:
         if replace is False:
             results.append(one.but(rows=one.rows.some(site, random=True), ordered="shuffled"))
             continue
-        made = one.rows.derived(site, lineage)
+        made = one.rows.derived(site, lineage, run.branch)
         run.emit(Resample, call.node, data=one.view(), result=made, lineage=lineage, api=_api(entry))
         results.append(one.but(rows=made, ordered="shuffled"))
     return results[0] if len(results) == 1 else Seq("list", results)
@@ -967,7 +967,7 @@ def _resample_object(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
             given=obj.cells["#call"],
             subject=obj.subject,
         )
-    made = data.rows.derived(run.site(call.node), lineage) if data.has_rows else UNKNOWN_ROWS
+    made = data.rows.derived(run.site(call.node), lineage, run.branch) if data.has_rows else UNKNOWN_ROWS
     run.emit(Resample, call.node, data=data.view(), result=made, lineage=lineage, api=obj.subject.label)
     return Seq("tuple", [data.but(rows=made, kind="array"), target.but(rows=made, kind="array")])
 

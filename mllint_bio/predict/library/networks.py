@@ -178,6 +178,7 @@ def _predicted(run: Run, obj: Obj, inner: Value, call: Call) -> Value:
     inputs = [a for v in call.everything() for a in arrays_in(v)]
     data = next((a for a in inputs if a.has_rows), inputs[0] if inputs else UNKNOWN)
     mode = obj.cells.get("#mode", "unknown")
+    dependent = obj.subject.facts.setdefault("mode_dependent", mode_dependent(obj))
     event = run.emit(
         PredictEvent,
         call.node,
@@ -186,7 +187,7 @@ def _predicted(run: Run, obj: Obj, inner: Value, call: Call) -> Value:
         output="unknown",
         mode=str(mode),
         grad=run.grad,
-        mode_dependent=obj.subject.facts.setdefault("mode_dependent", mode_dependent(obj)),
+        mode_dependent=None if dependent and obj.cells.get("#unclear") else dependent,
     )
 
     def mark(value: Value, depth: int = 2) -> Value:
@@ -812,6 +813,12 @@ def method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     return None
 
 
+def mode_unclear(run: Run, obj: Obj) -> None:
+    """A method that cannot be named was called without arguments: it may have switched the mode."""
+    for part in _submodules(obj):
+        run.write(part, "#unclear", True)
+
+
 def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     """Methods of torch modules."""
     if name in ("train", "eval"):
@@ -824,6 +831,7 @@ def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
             mode = "eval" if name == "eval" or off else "train"
         for part in _submodules(obj):
             run.write(part, "#mode", mode)
+            run.write(part, "#unclear", False)
         run.emit(Mode, call.node, subject=obj.subject, mode=mode)
         return obj
     if name in ("to", "cuda", "cpu", "float", "double", "half", "share_memory", "apply", "requires_grad_"):
