@@ -112,7 +112,7 @@ class Counterfactual:
         if fixed.remedy.rerun == "repeat":
             return self._repeatable(study, fixed, plan)
         outcomes = _pairs(study, fixed, plan.seeds)
-        pairs = [(one, other) for one, other in outcomes if one.finished and other.finished]
+        pairs = [(one, other) for one, other in outcomes if usable([one]) and one.status is other.status]
         runs = 2 * len(outcomes)
         if not pairs:
             return replace(self._broken(fixed, outcomes), runs=runs)
@@ -120,10 +120,10 @@ class Counterfactual:
         if isinstance(measured, str):
             return Result(self.name, self.title, "skipped", reason=measured, runs=runs)
         sentence = effect(measured)
+        apart = len(outcomes) - len(pairs)
         notes = [
-            f"{len(outcomes) - len(pairs)} of {len(outcomes)} pairs of runs did not finish."
-            if len(pairs) < len(outcomes)
-            else "",
+            f"{apart} of {len(outcomes)} pairs of runs did not end alike." if apart else "",
+            _early(pairs),
             plan.note,
         ]
         return Result(
@@ -139,11 +139,12 @@ class Counterfactual:
     def _broken(self, fixed: Fixed, outcomes: Sequence[tuple[Outcome, Outcome]]) -> Result:
         """No pair of runs finished."""
         for own, mended in outcomes:
-            if own.finished and not mended.finished:
+            if usable([own, mended]) == [own, mended] and not mended.finished:
                 reason = mended.reason or mended.status.value
                 return Result(self.name, self.title, "failed", reason=f"the program with the fix does not finish: {reason}")
         own = outcomes[0][0]
-        return Result(self.name, self.title, "failed", reason=f"the program does not finish: {own.reason or own.status.value}")
+        reason = why_not([*outcomes[0]]) if own.finished else f"the program does not finish: {own.reason or own.status.value}"
+        return Result(self.name, self.title, "failed", reason=reason)
 
     def _repeatable(self, study: Study, fixed: Fixed, plan: Plan) -> Result:
         """A fix that makes runs equal: plain repeats of both programs."""
@@ -464,6 +465,12 @@ def effect(measured: Measured) -> str:
         return f"{text}; no interval: every seed gives the same figures, and single predictions are not known)."
     text += f", {ends(interval, sign=True)})"
     return f"{text}: no measurable effect here." if interval.low <= 0 <= interval.high else f"{text}."
+
+
+def _early(pairs: Sequence[tuple[Outcome, Outcome]]) -> str:
+    """A sentence on pairs that ended alike, but before their end; empty if there are none."""
+    early = next((one for one, _ in pairs if not one.finished), None)
+    return "" if early is None else f"Both programs end early ({early.reason or early.status.value})."
 
 
 def _test(figure: Figure) -> str:

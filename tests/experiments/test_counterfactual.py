@@ -227,6 +227,23 @@ def test_a_fixed_program_that_crashes_is_reported_with_its_reason(
     assert result.reason == ("the program with the fix does not finish: NameError: name 'fitted' is not defined at train.py:2")
 
 
+def test_programs_that_end_early_alike_are_compared_as_far_as_they_came(
+    tmp_path: Path, unit: SourceUnit, remedy: Callable[[str], None]
+) -> None:
+    """Both ask for input behind the score: the score is compared, and the end is told."""
+    remedy("paired")
+
+    def answer(job: Job) -> Told:
+        right = (0, 1, 1, 1) if job.controls.edits else (0, 1, 0, 1)
+        value = 1.0 if job.controls.edits else 0.75
+        return Told(prediction=right, value=value, line=4, status=Status.FAILED, reason="asked for input at train.py:9")
+
+    made, _ = program(tmp_path / "runs", answer, repeats=2)
+    *_, result = Counterfactual().run(replace(made, findings=(finding(),), units={"train.py": unit}))
+    assert result.verdict.startswith("With the fix the test accuracy is 1.000 instead of 0.750")
+    assert result.verdict.endswith("Both programs end early (asked for input at train.py:9).")
+
+
 def test_a_finding_without_a_fix_is_skipped_with_the_reason(tmp_path: Path, unit: SourceUnit) -> None:
     """No remedy is known for this rule: nothing is run."""
     made, runner = program(tmp_path / "runs", lambda job: Told(line=4))
