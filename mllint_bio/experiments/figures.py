@@ -116,14 +116,18 @@ class _Look:
         found = [one for one in self.log.figures if one.get("what") == wanted]
         near = [one for one in found if _row(one.get("line")) in lines] or found
         if wanted == "gradient":
-            near = [one for one in near if one.get("norm")]
+            near = [one for one in near if one.get("value")]
+        if wanted == "gradient" and not near and self.log.end and any(True for _ in self.log.of("Backward")):
+            passes = sum(record.count for record in self.log.of("Backward"))
+            text = f"At none of the {passes} backward passes were gradients of an earlier step still there."
+            return Sentence(text, {"backward_passes": 0, "refutes": True})
         if not near:
             return None
         if wanted == "gradient":
             return Sentence(
                 f"At {len(near)} of the backward passes, gradients of an earlier step were still there "
-                f"(norm {near[0].get('norm', 0):.3g} before step {near[0].get('step')}).",
-                {"backward_passes": len(near), "first_step": near[0].get("step"), "norm": near[0].get("norm")},
+                f"(norm {near[0]['value']:.3g} after step {near[0].get('step')}).",
+                {"backward_passes": len(near), "first_step": near[0].get("step"), "norm": near[0]["value"]},
             )
         if wanted == "range":
             low, high = min(one["low"] for one in near), max(one["high"] for one in near)
@@ -132,10 +136,8 @@ class _Look:
                 abs(value - 1) < 1e-3 for pair in sums for value in (pair if isinstance(pair, (list, tuple)) else [pair])
             )
             tail = " and every row sums to 1: they are probabilities" if ones else ""
-            return Sentence(
-                f"The values that reach the loss lie between {low:.3g} and {high:.3g}{tail}.",
-                {"low": low, "high": high, "row_sums_are_one": ones},
-            )
+            text = f"The values that reach the loss lie between {low:.3g} and {high:.3g}{tail}."
+            return Sentence(text, {"low": low, "high": high, "row_sums_are_one": ones})
         hashes = [one.get("hash") for one in near]
         return Sentence(
             f"{len(set(hashes))} different states of the weights were kept or loaded in {len(hashes)} places.",
@@ -174,7 +176,8 @@ class _Look:
         if code == "MLB727" and records:
             distinct = max(record.fields.get("distinct", -1) for record in records)
             if distinct >= 0:
-                return Sentence(f"The ranking metric received {distinct} distinct values.", {"distinct": distinct})
+                text = f"The ranking metric received {distinct} distinct values."
+                return Sentence(text, {"distinct": distinct, "refutes": distinct > 2 and len(records) == len(scores)})
         if code == "MLB728" and records and any(record.fields.get("truth_predicted", -1) >= 0 for record in records):
             return Sentence("The predictions arrived as the truth.", {"truth_is_predicted": True})
         if code == "MLB729" and records:

@@ -75,7 +75,8 @@ class Verdicts:
 
     def _by_trace(self, finding: Finding, twin: Finding | None) -> tuple[Verdict, Sentence]:
         if twin is not None:
-            return Verdict.CONFIRMED, self._figure(twin)
+            sentence = self._figure(twin)
+            return (Verdict.REFUTED if sentence.measured.pop("refutes", False) else Verdict.CONFIRMED), sentence
         missing = self._not_executed(finding)
         if missing is not None:
             return Verdict.NOT_REACHED, Sentence(missing)
