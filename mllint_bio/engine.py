@@ -91,7 +91,8 @@ def check(
     from mllint_bio.workers import Workers, quiet_collector
 
     by_name = {shown(file): file for file in files}
-    root_of = {name: project_root(file) for name, file in by_name.items()}
+    roots = project_roots(by_name.values())
+    root_of = {name: roots[file] for name, file in by_name.items()}
     settings = {root: settings_of(Path(root)) for root in sorted(set(root_of.values()))}
     session = Session(registry, settings, verbose, by_name)
     parallel = jobs > 1 and len(files) >= BATCH
@@ -145,6 +146,18 @@ def shown(path: Path) -> str:
     absolute = os.path.abspath(path)
     relative = os.path.relpath(absolute)
     return shown_path(absolute if relative.startswith("..") else relative)
+
+
+def project_roots(files: Iterable[Path]) -> dict[Path, str]:
+    """The root of each file's project; every folder is looked at once."""
+    above: dict[str, str] = {}
+    found: dict[Path, str] = {}
+    for file in files:
+        folder = os.path.dirname(os.path.abspath(file))
+        if folder not in above:
+            above[folder] = project_root(file)
+        found[file] = above[folder]
+    return found
 
 
 def project_root(path: Path) -> str:
@@ -334,7 +347,7 @@ def _died(task: Task) -> Batch:
 
 
 def _predict() -> Any:
-    """The interpreter, imported when something is interpreted: it brings LibCST and astroid."""
+    """The interpreter, imported when something is interpreted: it brings LibCST."""
     return import_module("mllint_bio.predict")
 
 

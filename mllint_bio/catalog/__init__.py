@@ -128,7 +128,17 @@ def _index() -> dict[str, str]:
 @cache
 def library(file: str) -> Library:
     """The library described by `file` (a name such as `sklearn`)."""
-    return parse(f"{file}.toml", resources.files(__name__).joinpath(f"{file}.toml").read_text(encoding="utf-8"))
+    return parse(f"{file}.toml", _text(file))
+
+
+@cache
+def _text(file: str) -> str:
+    return resources.files(__name__).joinpath(f"{file}.toml").read_text(encoding="utf-8")
+
+
+def naming(role: str) -> list[str]:
+    """The catalog files whose text names a role (or one below it): the others need not be parsed to know that."""
+    return [file for file in files() if f'"{role}' in _text(file)]
 
 
 def files() -> list[str]:

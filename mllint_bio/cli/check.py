@@ -111,8 +111,9 @@ def _check_files(
 ) -> Report:
     from mllint_bio import cache, engine
 
-    roots = sorted({engine.project_root(file) for file in files})
-    name = cache.question([str(file) for file in files], [(root, settings.of_folder(Path(root))) for root in roots])
+    roots = sorted(set(engine.project_roots(files).values()))
+    in_effect = [(root, settings.of_folder(Path(root))) for root in roots]
+    name = cache.question([str(file) for file in files], in_effect) if cached else ""
     warned = not cached
     if cached:
         try:

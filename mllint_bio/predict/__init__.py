@@ -16,8 +16,8 @@ from mllint_bio.events import Fit, Site, Step, Subject
 from mllint_bio.predict import ir
 from mllint_bio.predict import spans as _spans
 from mllint_bio.predict.interpreter import Call, Frame, OutOfBudget, Run
-from mllint_bio.predict.project import Module, Project, import_names_in, imports_catalogued
-from mllint_bio.predict.skeleton import at_hand, syntax_problems
+from mllint_bio.predict.project import Module, Project
+from mllint_bio.predict.skeleton import at_hand
 from mllint_bio.predict.values import Array, Func, Klass, Obj, Value
 from mllint_bio.rows import source
 from mllint_bio.sources import Problem, SourceUnit
@@ -132,17 +132,17 @@ class _Gathering:
         module = self.project.overlay(unit) if unit.path.startswith("<") else self.project.adopt(unit)
         if unit.skipped:
             return None
-        if not imports_catalogued(unit.text.encode("utf-8", "replace")) and not self._reaches_catalog(module):
-            self.problems.extend(syntax_problems(unit))
+        if not module.imports_catalogued and not self._reaches_catalog(module):
+            self.problems.extend(module.syntax_problems)
             return None
         self.problems.extend(module.skeleton.problems)
         return module
 
     def _reaches_catalog(self, module: Module) -> bool:
         """Whether a project module that this one imports uses a catalogued library (a driver script)."""
-        for dotted, level in import_names_in(module.unit.text):
+        for dotted, level in module.import_names:
             found = self.project.resolve(dotted, level, module)
-            if found is not None and imports_catalogued(self.project.module(found).unit.text.encode("utf-8", "replace")):
+            if found is not None and self.project.module(found).imports_catalogued:
                 return True
         return False
 

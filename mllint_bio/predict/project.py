@@ -1,13 +1,15 @@
 """The project around a file: its modules, how imports resolve inside it, and which scripts drive which modules.
 
 Imports are looked up as a person's interpreter would find them: relative to the package, beside the importing file, at the
-project root, in `src/`, and in directories that the program adds to `sys.path`. Finding a module on those paths is astroid's
-module machinery; what lies outside the project is a library and stays a name (`mllint_bio.catalog` knows what it means).
+project root, in `src/`, and in directories that the program adds to `sys.path`. What is no plain file or package there is left
+to astroid's module machinery; what lies outside the project is a library and stays a name (`mllint_bio.catalog` knows what it
+means).
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mllint_bio import sources
-from mllint_bio.catalog import catalogued, files, import_names, library
+from mllint_bio.catalog import catalogued, import_names, library, naming
 from mllint_bio.predict import skeleton as skeletons
 from mllint_bio.sources import SourceUnit
 
 if TYPE_CHECKING:
     from mllint_bio.predict.skeleton import Skeleton
+    from mllint_bio.sources import Problem
 
 _MAX_INDEXED = 4000
 _R_NOTEBOOK = re.compile(rb'"language"\s*:\s*"R"')
@@ -37,6 +40,21 @@ class Module:
     path: Path
     unit: SourceUnit
     extra_paths: list[Path] = field(default_factory=list)
+
+    @cached_property
+    def syntax_problems(self) -> list[Problem]:
+        """What keeps the unit from being parsed, without its skeleton: asked for by both phases of a check."""
+        return skeletons.syntax_problems(self.unit)
+
+    @cached_property
+    def imports_catalogued(self) -> bool:
+        """Whether the unit itself imports a library that trains or scores models."""
+        return imports_catalogued(self.unit.text.encode("utf-8", "replace"))
+
+    @cached_property
+    def import_names(self) -> list[tuple[str, int]]:
+        """See `import_names_in`."""
+        return import_names_in(self.unit.text)
 
     @cached_property
     def skeleton(self) -> Skeleton:
@@ -70,6 +88,7 @@ class Project:
         self._modules: dict[Path, Module] = {}
         self._imports: dict[Path, tuple[tuple[int, int], bytes]] = {}
         self._resolved: dict[tuple[str, Path, tuple[Path, ...]], Path | None] = {}
+        self._held: dict[tuple[Path, str], bool] = {}
 
     def module(self, path: Path) -> Module:
         """The module of a file of the project."""
@@ -102,6 +121,7 @@ class Project:
         """Forget a file that changed."""
         self._modules.pop(Path(path).resolve(), None)
         self._resolved.clear()
+        self._held.clear()
         for cached in ("files", "baselines"):
             self.__dict__.pop(cached, None)
 
@@ -165,7 +185,7 @@ class Project:
             parent = parent.parent
             places.append(parent)
         for place in dict.fromkeys(places):
-            if (place / f"{top}.py").is_file() or (place / top).is_dir():
+            if self._holds(place, top):
                 found = _below(place, dotted)
                 if found is not None and found != importer.path:
                     return found
@@ -175,6 +195,14 @@ class Project:
         if len(candidates) == 1:  # `sys.path` was altered in a way that cannot be read: the name is unique in the project
             return _below(candidates[0].parent, dotted)
         return None
+
+    def _holds(self, place: Path, top: str) -> bool:
+        """Whether a module or a folder of this name lies in a directory."""
+        key = (place, top)
+        if key not in self._held:
+            plain = os.path.join(place, top)
+            self._held[key] = os.path.isfile(f"{plain}.py") or os.path.isdir(plain)
+        return self._held[key]
 
     # -- drivers -------------------------------------------------------------------------------------------------
 
@@ -209,7 +237,12 @@ class Project:
 def _baseline_names() -> re.Pattern[bytes]:
     """Matches names of conventional models: classes of the catalog, boosting libraries, and the packages that R users take;
     and what an author calls a baseline, whatever it is made of."""
-    entries = [entry for file in files() for entry in library(file).entries.values() if entry.is_a("estimator.baseline")]
+    entries = [
+        entry
+        for file in naming("estimator.baseline")
+        for entry in library(file).entries.values()
+        if entry.is_a("estimator.baseline")
+    ]
     classes = {entry.path.rpartition(".")[2] for entry in entries}
     named = sorted(name for name in classes if name[:1].isupper())
     others = ("xgboost", "lightgbm", "catboost", "glmnet", "randomForest", "ranger", "e1071", "caret", "tidymodels")
@@ -279,10 +312,14 @@ _TRAINING_LIBRARIES = frozenset(name.encode() for name in import_names() - _STAN
 
 
 def _below(place: Path, dotted: str) -> Path | None:
-    """File of the dotted module below a directory, through astroid's finder (regular and namespace packages)."""
-    from astroid import modutils
-
+    """File of the dotted module below a directory: the package or module of that path, else what astroid's finder makes of it."""
     parts = dotted.split(".")
+    plain = os.path.join(place, *parts)
+    for name in (os.path.join(plain, "__init__.py"), f"{plain}.py"):
+        if os.path.isfile(name):
+            return Path(name).resolve()
+    from astroid import modutils  # costs as much as all of the linter's start, and is hardly ever needed
+
     try:
         spec = modutils.file_info_from_modpath(parts, path=[str(place)])
     except (ImportError, ValueError, OSError, SyntaxError):
@@ -293,10 +330,6 @@ def _below(place: Path, dotted: str) -> Path | None:
         if file.is_dir():
             file = file / "__init__.py"
         if file.suffix == ".py" and file.is_file() and place.resolve() in file.resolve().parents:
-            return file.resolve()
-    target = place.joinpath(*parts)
-    for file in (target.with_suffix(".py"), target / "__init__.py"):
-        if file.is_file():
             return file.resolve()
     return None
 

@@ -52,6 +52,7 @@ def test_second_run_imports_nothing_heavy(folder: Path) -> None:
     cold = run(folder, "check", "project", "--quiet", report=names)
     warm = run(folder, "check", "project", "--quiet", report=names)
     assert "libcst" in cold.stderr and "mllint_bio_rules" in cold.stderr
+    assert "astroid" not in cold.stderr  # the imports of plain projects need no finder
     assert warm.stderr == ""
     assert (warm.stdout, warm.returncode) == (cold.stdout, cold.returncode)
 

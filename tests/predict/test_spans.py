@@ -12,7 +12,7 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 from mllint_bio.events import Site
 from mllint_bio.predict import spans
 from mllint_bio.predict.lower import Lowering
-from mllint_bio.predict.skeleton import Skeleton, read
+from mllint_bio.predict.skeleton import RUN_LINES, Skeleton, at_hand, read, syntax_problems
 from mllint_bio.sources import SourceUnit, load_text
 
 PROGRAMS = {
@@ -126,3 +126,25 @@ def test_unknown_sites_have_a_place() -> None:
     unit = unit_of("x = 1\ny = 2\n")
     missing, beyond = Site("main.py", 0, 999), Site("main.py", 99, 0)
     assert spans(unit, [missing, beyond]) == {missing: (0, 5), beyond: (0, 0)}
+
+
+def test_long_runs_of_statements_are_cut() -> None:
+    """A run of plain statements makes chunks of a bounded length, which together are the text."""
+    text = "".join(f"x{n} = f({n})\n" for n in range(5 * RUN_LINES))
+    chunks = read(load_text(text, "long.py")).chunks
+    assert [chunk.text.count("\n") for chunk in chunks] == 5 * [RUN_LINES]
+    assert "".join(chunk.text for chunk in chunks) == text
+
+
+def test_skeleton_at_hand_is_the_one_in_use() -> None:
+    """A unit is indexed once while its skeleton is held, and again when its text has changed."""
+    skeleton = read(load_text("x = 1\n", "at_hand.py"))
+    assert at_hand(load_text("x = 1\n", "at_hand.py")) is skeleton
+    assert at_hand(load_text("x = 2\n", "at_hand.py")) is not skeleton
+
+
+@pytest.mark.parametrize("text", ["return 1\n", "def f(a, a): pass\n", "nonlocal x\n", "await f()\n", "x: int = 1\nglobal x\n"])
+def test_wrong_names_are_no_syntax_errors(text: str) -> None:
+    """What parses is sound, even where Python would refuse its names; what does not parse is not."""
+    assert syntax_problems(load_text(text, "names.py")) == []
+    assert len(syntax_problems(load_text(text + "def f(:\n", "names.py"))) == 1
