@@ -26,7 +26,7 @@ Figures, by their key "what":
     draws        stream, count                                       random numbers drawn per global generator, at the end
     operation    name, line, message                                 an operation without a deterministic kernel
     mode         subject, training, line                             `module.training` at a forward whose output is scored
-    gradient     step, value (norm), line                                  gradients present before a backward (nothing cleared them)
+    gradient     step, value (norm), line                            gradients present before a backward (nothing cleared them)
     range        line, low, high, row_sums                           values that reach a loss
     weights      event, hash                                         weights kept, saved or loaded
     mark         line, count                                         a marked statement was executed
