@@ -69,6 +69,8 @@ def nothing_to_compare(study: Study) -> str:
     log = study.first.log
     if any(True for _ in log.of("Split", "Fit", "Score", "Step")) or any(f.get("what") == "loss" for f in log.figures):
         return ""
+    if not study.first.finished:
+        return f"the program ended before it split, trained or scored anything ({study.first.reason or study.first.status.value})"
     return "" if study.first.output.strip() else "the program split, trained, scored and printed nothing that was observed"
 
 
@@ -78,6 +80,9 @@ def told(name: str, title: str, study: Study, outcomes: Sequence[Outcome], runs:
     if len(ran) < 2:
         return Result(name, title, "failed", reason=why_not(outcomes), runs=len(ran))
     comparison = compare(ran)
+    if comparison.identical and not comparison.seen:
+        reason = f"no run came as far as something that can be compared ({ran[0].reason or ran[0].status.value})"
+        return Result(name, title, "failed", reason=reason, runs=len(ran))
     figure, values = the_metric(study, ran)
     sentences = [verdict(comparison, runs), trouble(ran), metric_sentence(comparison, figure, values), *notes]
     return Result(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ pytest.importorskip("numpy", reason="numpy is not installed")
 
 from mllint_bio.experiments.repeat import Repeat
 from mllint_bio.experiments.results import Result
-from mllint_bio.observe.job import Job, Status
+from mllint_bio.observe.job import Job, Outcome, Status
 from tests.experiments.programs import LINE, Told, program
+from tests.experiments.studies import JOB, Run, study
 
 
 def repeated(folder: Path, *runs: Told, **budget: Any) -> Result:
@@ -105,7 +107,7 @@ def test_a_run_that_ends_earlier_is_a_difference(tmp_path: Path) -> None:
 
 def test_runs_that_time_out_alike_are_compared_as_far_as_all_came(tmp_path: Path) -> None:
     """A longer log of a run that was cut off later is no difference."""
-    cut = {"value": None, "status": Status.TIMEOUT, "reason": "still running after 10 s"}
+    cut: dict[str, Any] = {"value": None, "status": Status.TIMEOUT, "reason": "still running after 10 s"}
     result = repeated(tmp_path, Told(losses=(0.7, 0.6, 0.5), **cut), Told(losses=(0.7, 0.6), **cut))
     assert result.figures["identical"] is True
     assert "Every run ended early" in result.verdict
@@ -146,3 +148,19 @@ def test_runs_that_do_not_start_are_a_failure_with_the_reason(tmp_path: Path) ->
     study, _ = program(tmp_path, answer, repeats=3)
     (result,) = Repeat().run(study)
     assert (result.status, result.reason) == ("failed", "the disk is full")
+
+
+def test_programs_that_end_before_anything_happens_are_not_called_identical(tmp_path: Path) -> None:
+    """Nothing was compared, so nothing is claimed: not by a first run that fails at once, nor by repeats that do."""
+
+    def nothing(job: Job) -> Outcome:
+        made = Run(tmp_path / f"run{job.repeat}", job).outcome(Status.FAILED)
+        made.reason = "needs the package 'plotly', which is not installed"
+        return made
+
+    first = replace(study(nothing(JOB)), run=lambda jobs: [nothing(job) for job in jobs])
+    (result,) = Repeat().run(first)
+    assert result.status == "skipped" and "needs the package 'plotly'" in result.reason
+    made, _ = program(tmp_path, lambda job: Told())
+    (result,) = Repeat().run(replace(made, run=lambda jobs: [nothing(job) for job in jobs]))
+    assert result.status == "failed" and "needs the package 'plotly'" in result.reason
