@@ -407,6 +407,20 @@ def assemble(
     )
 
 
+def standing(
+    found: Sequence[Diagnostic], units: Mapping[str, SourceUnit], registry: Registry, settings: Settings
+) -> list[Diagnostic]:
+    """The findings that neither per-file ignores, comments nor the least severity hide; nothing is said about the comments."""
+    from mllint_bio import suppress
+
+    kept: list[Diagnostic] = []
+    for path in dict.fromkeys(one.place.path for one in found):
+        own = [one for one in found if one.place.path == path and not _ignored(settings, registry, one)]
+        left, _ = suppress.suppressed(own, units[path], settings, registry)
+        kept += [one for one in left if one in own and one.severity >= settings.min_severity]
+    return kept
+
+
 def _ignored(settings: Settings, registry: Registry, diagnostic: Diagnostic) -> bool:
     """Whether `per-file-ignores` hides this finding."""
     rule = registry.rules.get(diagnostic.code)

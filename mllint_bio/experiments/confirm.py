@@ -127,7 +127,7 @@ def _experiments(
     progress: Report,
 ) -> list[Result]:
     """The results of all experiments that are wanted and have something to measure."""
-    found = {finding.code for finding in program.judge(observed.trace)} | {finding.code for finding in program.findings}
+    found = {finding.code for finding, _ in program.judge(observed.trace)} | {finding.code for finding in program.findings}
     names = plan.chosen(options.experiments, [rule for rule in program.rules if rule.code in found], device)
     if not names:
         return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class Program:
     units: dict[str, SourceUnit]
     rules: list[Rule]
     settings: Settings
+    _registry: Registry
     _project: predict.Project
 
     def guide(self) -> Guide:
@@ -60,13 +61,13 @@ class Program:
         found = {self._line(loop.at) for loop in loops if getattr(loop, "kind", None) is kind and hasattr(loop, "at")}
         return tuple(sorted(line for line in found if line is not None))
 
-    def diagnostics_of(self, findings: Sequence[Finding]) -> list[Diagnostic]:
-        """Findings of an observed trace at their places."""
-        return judge.located(findings, lambda path: self._project.module(Path(path)).unit, predict.spans)
-
-    def judge(self, trace: Trace) -> list[Finding]:
-        """What the selected rules say about a trace."""
-        return judge.findings([trace], self.rules, lambda rule, finding: _shown(self.settings, rule, finding))
+    def judge(self, trace: Trace) -> list[tuple[Finding, Diagnostic]]:
+        """What the selected rules say about a trace, and where; without what comments and settings hide, as in `check`."""
+        found = judge.findings([trace], self.rules, lambda rule, finding: _shown(self.settings, rule, finding))
+        placed = judge.located(found, lambda path: self._project.module(Path(path)).unit, predict.spans)
+        units = {one.place.path: self._project.module(Path(one.place.path)).unit for one in placed}
+        standing = engine.standing(placed, units, self._registry, self.settings)
+        return [(finding, one) for finding, one in zip(found, placed, strict=True) if one in standing]
 
 
 def _shown(settings: Settings, rule: Rule, finding: Finding) -> bool:
@@ -81,20 +82,20 @@ def read(command: Command, path: Path, settings: Settings, registry: Registry) -
     project = engine.open_project(Path(command.root))
     unit = project.module(path).unit
     rules = [rule for rule in registry if selected(settings, rule)]
-    analysis = predict.analyse(project, [unit], settings.options)
+    analysis = predict.programs(project, [unit], settings.options)
     own = [trace for trace in analysis.traces if trace.is_program and trace.path == unit.path]
     trace = own[0] if own else Trace([], "notebook" if unit.kind == "notebook" else "script", unit.path)
     trace.options.update(settings.options)
-    findings = judge.findings([trace], rules, lambda rule, finding: _shown(settings, rule, finding))
-    program = Program(command, path, trace, findings, [], {}, {}, rules, settings, project)
+    program = Program(command, path, trace, [], [], {}, {}, rules, settings, registry, project)
+    found = program.judge(trace)
+    program.findings, program.diagnostics = [one for one, _ in found], [placed for _, placed in found]
     sites = {event.at for event in trace.events}
     for event in trace.events:
         sites.update(event.calls)
         sites.update(loop.at for loop in event.loops)
-    for finding in findings:
+    for finding in program.findings:
         sites.update((finding.at, *(one.at for one in finding.evidence)))
     program.spans = _spans(sites, project, command.root)
-    program.diagnostics = program.diagnostics_of(findings)
     for site in sites:
         shown = project.module(Path(site.path)).unit
         program.units[relative(site.path, command.root)] = shown

@@ -43,11 +43,11 @@ class Verdicts:
         judged = []
         used: set[int] = set()
         for finding, diagnostic in zip(self.program.findings, self.program.diagnostics, strict=True):
-            twins = [number for number, other in enumerate(found) if self._same(finding, other)]
+            twins = [number for number, (other, _) in enumerate(found) if self._same(finding, other)]
             used.update(twins)
-            judged.append(self._judge(finding, diagnostic, found[twins[0]] if twins else None))
-        new = [finding for number, finding in enumerate(found) if number not in used and self._counts(finding)]
-        for finding, diagnostic in zip(new, self.program.diagnostics_of(new), strict=True):
+            judged.append(self._judge(finding, diagnostic, found[twins[0]][0] if twins else None))
+        new = [one for number, one in enumerate(found) if number not in used and self._counts(one[0])]
+        for finding, diagnostic in new:
             sentence = self._figure(finding)
             judged.append(Judgement(diagnostic, Verdict.OBSERVED, sentence.text, sentence.measured))
         order = sorted(judged, key=lambda one: (-int(one.finding.severity), one.finding.place.path, one.finding.place.start))

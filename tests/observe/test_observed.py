@@ -150,5 +150,5 @@ def test_the_rule_speaks_on_both_traces(program: Program) -> None:
         ),
     )
     before = {finding.at for finding in program.findings if finding.code == "MLB706"}
-    after = {finding.at for finding in program.judge(of(program, made).trace) if finding.code == "MLB706"}
+    after = {finding.at for finding, _ in program.judge(of(program, made).trace) if finding.code == "MLB706"}
     assert before == after != set()
