@@ -11,6 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio.events import Site
@@ -33,9 +34,9 @@ def spans(skeleton: Skeleton, sites: Iterable[Site]) -> dict[Site, tuple[int, in
             found.update(dict.fromkeys(members, (0, 0)))
             continue
         chunk = skeleton.chunks[number]
-        origins, placed = _render(chunk.text, number)
+        placed = _render(chunk.text, number)
         for site in members:
-            span = placed.get(id(origins[site.node])) if 0 <= site.node < len(origins) else None
+            span = placed[site.node] if 0 <= site.node < len(placed) else None
             if span is None:
                 span = (0, len(chunk.text.split("\n", 1)[0]))
             found[site] = (chunk.start + span[0], chunk.start + span[1])
@@ -53,8 +54,9 @@ def deep_recursion() -> Iterator[None]:
         sys.setrecursionlimit(limit)
 
 
-def _render(text: str, number: int) -> tuple[list[Any], dict[int, tuple[int, int]]]:
-    """LibCST nodes of a chunk in lowering order, and the span of each by identity."""
+@lru_cache(maxsize=128)  # the same pieces hold findings of several programs, and of every keystroke
+def _render(text: str, number: int) -> list[tuple[int, int] | None]:
+    """The span of each node of a chunk, in lowering order; None where it is not known."""
     from mllint_bio.predict.lower import Lowering, parse
 
     with deep_recursion():
@@ -65,8 +67,8 @@ def _render(text: str, number: int) -> tuple[list[Any], dict[int, tuple[int, int
         try:
             module._codegen(state)
         except RecursionError:
-            return origins, {}
-    return origins, state.placed
+            return []
+    return [state.placed.get(id(node)) for node in origins]
 
 
 def _state(module: Any) -> Any:
