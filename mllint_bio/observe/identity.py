@@ -86,6 +86,11 @@ class Identity:
             return self._view_of_tensor(value)
         return None
 
+    def tagged(self, value: Any) -> bool:
+        """Whether this very object has a tag of its own."""
+        found = self._tags.get(id(value))
+        return found is not None and found[0]() is value
+
     def tag(self, value: Any, tag: Tag) -> None:
         """Tag an object; objects that cannot be referred to weakly stay untagged, except the latest lists."""
         key = id(value)

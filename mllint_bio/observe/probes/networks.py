@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import weakref
 from types import FunctionType, ModuleType
@@ -63,6 +64,7 @@ def _torch(torch: Any, recorder: Recorder) -> Trainers:
     Weights(state).install()
     torch_determinism.install(state)
     _scripting(torch)
+    _compiling(torch)
     recorder.at_end.append(figures.flush)
     return Trainers(state, loaders, modules)
 
@@ -89,6 +91,19 @@ def _scripting(torch: Any) -> None:
                 setattr(holder, name, value)
 
     torch.jit.script = sys.modules["torch.jit._script"].script = script  # type: ignore[attr-defined]
+
+
+def _compiling(torch: Any) -> None:
+    """Where compilation is switched off for the run, `fullgraph=True` must not complain that nothing was compiled."""
+    original = torch.compile
+
+    @functools.wraps(original)
+    def compiled(*args: Any, **kwargs: Any) -> Any:
+        if os.environ.get("TORCH_COMPILE_DISABLE") == "1":
+            kwargs.pop("fullgraph", None)
+        return original(*args, **kwargs)
+
+    torch.compile = compiled
 
 
 def _loss_functions(torch: Any, state: State, losses: Losses) -> None:

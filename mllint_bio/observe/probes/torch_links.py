@@ -101,7 +101,7 @@ def carry(identity: Identity, value: Any, result: Any) -> None:
         if tag is None:
             return
         for one in result if isinstance(result, tuple) else (result,):
-            if identity.tag_of(one) is None:
+            if not identity.tagged(one):
                 rows = tag.tokens is not None and length(one) == len(tag.tokens)
                 if rows or tag.predicted >= 0 or tag.learned:
                     tokens = tag.tokens if rows else None

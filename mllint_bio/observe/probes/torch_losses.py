@@ -9,7 +9,7 @@ from typing import Any
 from mllint_bio.catalog import Entry
 from mllint_bio.observe.identity import Tag, length
 from mllint_bio.observe.log import Line
-from mllint_bio.observe.probes.torch_state import State
+from mllint_bio.observe.probes.torch_state import Place, State
 from mllint_bio.observe.probes.wrapping import argument, guarded
 
 MEASURED = 3  # calls of one line whose values are looked at
@@ -63,23 +63,25 @@ class Losses:
             return
         tag = state.tag_of(predicted, "output")
         name = entry.path.rsplit(".", 1)[-1]
+        site = recorder.site()
         if tag.predicted >= 0 or state.local.forward:
             expects = str(entry.get("expects", ""))
-            received = self._measure(entry, expects, predicted, truth)
+            received = self._measure(site[0], entry, expects, predicted)
             recorder.event(
                 "Loss",
                 entry.path,
                 {"data": tag},
                 merge=(received,),
+                site=site,
                 api=name,
                 expects=expects,
                 received=received,
                 multiclass=entry.get("multiclass"),
             )
         if not state.local.forward:
-            self._score(entry.path, predicted, tag, truth, result)
+            self._score(entry.path, predicted, tag, truth, result, site)
 
-    def _score(self, api: str, predicted: Any, tag: Tag, truth: Any, result: Any) -> None:
+    def _score(self, api: str, predicted: Any, tag: Tag, truth: Any, result: Any, site: Place | None = None) -> None:
         state, recorder = self._state, self._recorder
         if truth is not None and length(truth) and tag.tokens is not None and length(truth) == len(tag.tokens):
             known = recorder.identity.tag_of(truth)
@@ -93,6 +95,7 @@ class Losses:
             api,
             {"data": tag, "truth": truth if length(truth) else None},
             merge=("loss", grad),
+            site=site,
             metric="loss",
             family="loss",
             direction="down",
@@ -112,9 +115,8 @@ class Losses:
             elif not result.dim():
                 self.scored(number, result)
 
-    def _measure(self, entry: Entry, expects: str, predicted: Any, truth: Any) -> str:
+    def _measure(self, line: Line, entry: Entry, expects: str, predicted: Any) -> str:
         """What ends the network that made these values, as far as the values tell."""
-        line = self._recorder.site()[0]
         known = self._received.setdefault((line, entry.path), [])
         if len(known) < MEASURED:
             known.append(self._look(line, expects, predicted, bool(entry.get("multiclass"))))

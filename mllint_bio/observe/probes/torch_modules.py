@@ -12,12 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mllint_bio.observe.identity import Tag
-from mllint_bio.observe.log import Line
 from mllint_bio.observe.probes.torch_losses import Losses
-from mllint_bio.observe.probes.torch_state import State, construction, entry_of
+from mllint_bio.observe.probes.torch_state import Place, State, construction, entry_of
 from mllint_bio.observe.probes.wrapping import guarded
-
-Place = tuple[Line, tuple[Line, ...]]
 
 
 class Modules:

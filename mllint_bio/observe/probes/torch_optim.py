@@ -110,9 +110,10 @@ class Training:
         state.losses.clear()
         state.outputs.clear()
         self._leftovers(recorder.maker(tag.predicted))
-        recorder.event("Backward", "torch.Tensor.backward", {"data": tag}, merge=())
+        site = recorder.site()
+        recorder.event("Backward", "torch.Tensor.backward", {"data": tag}, merge=(), site=site)
         if state.torch.is_tensor(loss) and loss.numel() == 1:
-            self._figures.add("loss", loss, step=recorder.steps, line=recorder.site()[0])
+            self._figures.add("loss", loss, step=recorder.steps, line=site[0])
         state.trained.append(tag)
         if len(state.trained) > 64:
             state.trained[:] = [joined(state.trained)]
@@ -195,11 +196,13 @@ class Training:
         numbers = [state.module(module) for module in owners]
         modes = [self._modules.mode(module) for module in owners]
         subject = self._subject(optimizer)
+        site = recorder.site()
         recorder.event(
             "Step",
             _api(optimizer),
             {"data": tag},
             merge=(subject, tuple(modes)),
+            site=site,
             subject=subject,
             modules=numbers,
             managed=closure,
@@ -211,6 +214,7 @@ class Training:
                 _api(optimizer),
                 {"data": tag},
                 merge=("step", number),
+                site=site,
                 subject=number,
                 role="estimator.deep",
                 method="step",

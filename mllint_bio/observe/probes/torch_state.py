@@ -17,6 +17,7 @@ from mllint_bio.observe.identity import Tag, Tokens, is_data, length
 from mllint_bio.observe.log import Line
 from mllint_bio.observe.recorder import Recorder, api_of
 
+Place = tuple[Line, tuple[Line, ...]]
 NEW_SOURCES = 64  # inputs of one line that become data sets of their own; noise that is drawn for every step must not go on
 
 
