@@ -213,7 +213,11 @@ def _confirm() -> Callable[[Command, ConfirmOptions, Callable[[Progress], None]]
     """The conductor, imported when something is run."""
     from importlib import import_module
 
-    conduct: Callable[..., Confirmation] = import_module("mllint_bio.experiments.confirm").confirm
+    try:
+        conduct: Callable[..., Confirmation] = import_module("mllint_bio.experiments.confirm").confirm
+    except ModuleNotFoundError as error:
+        message = f"confirm needs the package {error.name!r}, which is not installed: pip install 'mllint-bio[dynamic]'"
+        raise click.ClickException(message) from error
     return conduct
 
 

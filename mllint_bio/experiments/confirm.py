@@ -31,8 +31,6 @@ def confirm(command: Command, options: ConfirmOptions, progress: Report = lambda
     Raises CannotStart with one line if there is nothing to run: no such file, no such device, a broken plugin.
     """
     path = _file(command)
-    if find_spec("numpy") is None:
-        raise CannotStart("confirm needs NumPy to tell rows apart: pip install 'mllint-bio[dynamic]'")
     try:
         registry = load_registry()
     except RegistryError as error:

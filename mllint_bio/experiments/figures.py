@@ -109,7 +109,8 @@ class _Look:
             times = sum(record.count for event in seeds if (record := self._record(event)) is not None)
             value = next((event.value for event in seeds if isinstance(event, Seed) and event.value is not None), None)
             again = f" to {value}" if value is not None else ""
-            return Sentence(f"The generator was set {times} times{again} in this run.", {"times": times, "value": value})
+            often = f"{times} time{'s' if times != 1 else ''}"
+            return Sentence(f"The generator was set {often}{again} in this run.", {"times": times, "value": value})
         wanted = {"MLB312": "gradient", "MLB313": "range", "MLB314": "weights"}.get(code)
         if wanted is None:
             return None
