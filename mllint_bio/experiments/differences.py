@@ -336,7 +336,11 @@ def _described(items: Sequence[_Item]) -> Difference:
         case "loss":
             words = f"the loss differs from step {item.step} on: {distinct(values)}{at}"
         case "parameters":
-            words = f"the parameters differ after step {item.step}, although the losses until then are equal"
+            words = (
+                f"the parameters differ after step {item.step}, although the losses until then are equal"
+                if item.step
+                else "the parameters differ from the start: they were initialised in another way"
+            )
         case "score":
             words = f"the {item.label} differs: {distinct(values)}{at}"
         case "predictions":

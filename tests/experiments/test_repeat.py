@@ -75,6 +75,20 @@ def test_parameters_that_differ_behind_equal_losses_are_seen(tmp_path: Path) -> 
     assert "the parameters differ after step 1" in result.verdict
 
 
+def test_another_initialisation_is_named_as_such(tmp_path: Path) -> None:
+    """The parameters before the first step differ."""
+
+    def answer(job: Job) -> Outcome:
+        run = Run(tmp_path / f"init{job.repeat}", job)
+        run.event("Fit", 10, role="module")
+        run.log.figures.append({"what": "parameters", "step": 0, "hash": str(job.repeat)})
+        return run.outcome()
+
+    (result,) = Repeat().run(replace(study(answer(JOB), repeats=2), run=lambda jobs: [answer(job) for job in jobs]))
+    assert "the parameters differ from the start: they were initialised in another way" in result.verdict
+    assert result.figures["first_difference"]["step"] == 0
+
+
 def test_predictions_that_differ_behind_an_equal_score_are_seen(tmp_path: Path) -> None:
     """Two runs can be right equally often on different rows."""
     result = repeated(tmp_path, Told(prediction=(0, 1, 0, 1)), Told(prediction=(0, 1, 1, 0)))
