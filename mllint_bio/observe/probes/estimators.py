@@ -68,12 +68,16 @@ class Learner:
         self._recorder = recorder
         self._entry = entry
         self._tag = "transparent" if entry.is_a("composer") else entry.role
+        self._library = entry.path.split(".", 1)[0]
 
     def method(self, name: str, around: Callable[..., Any]) -> Callable[..., Any]:
         """The probe of one method: passes calls on that no observer is to see."""
 
         def call(bound: Any, value: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-            if any(what != "transparent" for what in self._recorder.around()) or self._recorder.site()[0] == NOWHERE:
+            around_it = self._recorder.around()
+            # What a function of the library does with estimators (a plot, a graph of neighbours) is its own affair, too.
+            inner = not around_it and sys._getframe(2).f_globals.get("__name__", "").split(".", 1)[0] == self._library
+            if inner or any(what != "transparent" for what in around_it) or self._recorder.site()[0] == NOWHERE:
                 return bound(*args, **kwargs)
             return around(name, bound, value, args, kwargs)
 

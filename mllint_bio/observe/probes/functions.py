@@ -192,6 +192,13 @@ def metric(recorder: Recorder, entry: Entry, original: Any, args: Sequence[Any],
         predicted = argument(entry.get("pred"), entry.params, args, kwargs)
         if predicted is None and truth is None:
             return
+        if predicted is None and entry.get("data"):  # `from_estimator(model, X, y)`
+            data = argument(entry.get("data"), entry.params, args, kwargs)
+            model = argument("estimator", entry.params, args, kwargs)
+            if data is not None and model is not None:
+                recorder.align(data, truth)
+                recorder.event("Predict", entry.path, {"data": data}, subject=recorder.subject(model), output="score")
+                predicted = data
         score(recorder, entry.path, short(entry), entry.role.partition(".")[2] or "unknown", predicted, truth, result, entry)
 
     guarded(recorder, entry.path, observe)
