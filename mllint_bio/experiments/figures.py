@@ -6,7 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mllint_bio.events import Data, Event, Fit, Generator, Predict, Resample, Score, Seed, Select, Site, Split, Step, Subject
+from mllint_bio.events import (
+    Data,
+    Event,
+    Fit,
+    Generator,
+    Loss,
+    Predict,
+    Resample,
+    Score,
+    Seed,
+    Select,
+    Site,
+    Split,
+    Step,
+    Subject,
+)
 from mllint_bio.observe.log import Log, Record
 from mllint_bio.observe.observed import Observed
 from mllint_bio.rows import Rows, masks_of
@@ -138,7 +153,10 @@ class _Look:
             )
             tail = " and every row sums to 1: they are probabilities" if ones else ""
             text = f"The values that reach the loss lie between {low:.3g} and {high:.3g}{tail}."
-            return Sentence(text, {"low": low, "high": high, "row_sums_are_one": ones})
+            expects = next((event.expects for event in events if isinstance(event, Loss)), "")
+            probabilities = low >= -1e-6 and high <= 1 + 1e-6  # over all batches: one alone may happen to lie there
+            refutes = (expects == "logits" and not probabilities) or (expects == "probabilities" and probabilities)
+            return Sentence(text, {"low": low, "high": high, "row_sums_are_one": ones, "refutes": refutes})
         hashes = [one.get("hash") for one in near]
         return Sentence(
             f"{len(set(hashes))} different states of the weights were kept or loaded in {len(hashes)} places.",

@@ -49,6 +49,8 @@ class Verdicts:
         new = [one for number, one in enumerate(found) if number not in used and self._counts(one[0])]
         for finding, diagnostic in new:
             sentence = self._figure(finding)
+            if sentence.measured.pop("refutes", False):
+                continue
             judged.append(Judgement(diagnostic, Verdict.OBSERVED, sentence.text, sentence.measured))
         order = sorted(judged, key=lambda one: (-int(one.finding.severity), one.finding.place.path, one.finding.place.start))
         return order

@@ -21,6 +21,7 @@ _FOREIGN = tuple(
 
 _prefixes: list[str] = []  # the scratch copy first, then the user's own folder (editable installations import from there)
 _files: dict[str, str | None] = {}  # file name of a code object -> path relative to the root
+_OWN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 _cells: dict[str, tuple[str, int]] = {}  # file name of a compiled cell -> notebook, line of the unit in front of its first line
 _notebooks: dict[str, list[tuple[int, int]]] = {}  # notebook -> number of each code cell, lines of the unit in front of it
 
@@ -100,6 +101,8 @@ def _relative(filename: str) -> str | None:
     if filename.startswith("<"):
         return None
     absolute = os.path.abspath(filename) if os.path.isabs(filename) or os.path.exists(filename) else filename
+    if absolute.startswith(_OWN):
+        return None  # a project that holds this package itself
     for prefix in _prefixes:
         if absolute.startswith(prefix):
             inside = absolute[len(prefix) :]

@@ -111,7 +111,10 @@ def draw(recorder: Recorder, entry: Entry, original: Any, args: Sequence[Any], k
                 purpose=purposes[0] if purposes else "noise",
             ),
         )
-    return original(*args, **kwargs)
+    result = original(*args, **kwargs)
+    if short(entry) == "shuffle" and args:  # in place: what was known of the order holds no longer
+        guarded(recorder, entry.path, lambda: recorder.identity.forget(args[0]))
+    return result
 
 
 def generator(recorder: Recorder, entry: Entry, original: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
