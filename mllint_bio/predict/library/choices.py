@@ -505,7 +505,7 @@ def pairing(run: Run, node: ir.Assign) -> None:
     if len(targets) != len(values):
         return
     for target, value in zip(targets, values, strict=True):
-        if not isinstance(target, ir.Name) or not isinstance(value, ir.Subscript) or len(value.index) != 1:
+        if not isinstance(target, ir.Name) or not isinstance(value, ir.Subscript) or not all(map(_everything, value.index[1:])):
             continue
         role = role_of_name(target.name)
         base_node = value.value
@@ -538,6 +538,11 @@ def pairing(run: Run, node: ir.Assign) -> None:
                     test_base=test[1],
                     controls=controls,
                 )
+
+
+def _everything(index: ir.Expr) -> bool:
+    """Whether an index takes all columns: the `:` of `X[rows, :]`."""
+    return isinstance(index, ir.Slice) and index.lower is None and index.upper is None and index.step is None
 
 
 def _same_table(a: Value, b: Value) -> bool:
