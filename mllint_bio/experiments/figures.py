@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,23 +169,17 @@ class _Look:
             return None
         for event in events:
             parts = [part for part in getattr(event, "parts", ()) if part.known]
-            wanted = getattr(getattr(event, "data", None), "group", "")
             if len(parts) < 2:
                 continue
-            best: tuple[int, int, str] | None = None
-            for column, codes in self.log.groups.items():
-                sides = [
-                    {codes[row] for source, mask in masks_of(part) for row in numbers(source, mask) if row in codes}
-                    for part in parts
-                ]
-                both = len(sides[0] & sides[-1])
-                if both and (best is None or column == wanted or both > best[0] and best[2] != wanted):
-                    best = both, len(sides[0] | sides[-1]), column
-            if best is not None:
-                shared, everything, column = best
-                sides_of = f"on both sides of the split at {self.where(event.at)}"
-                text = f"{shared} of {everything} values of `{column}` have rows {sides_of}."
-                return Sentence(text, {"column": column, "groups": everything, "groups_on_both_sides": shared})
+            wanted = getattr(getattr(event, "data", None), "group", "")
+            counts = {column: _on_both_sides(codes, parts) for column, codes in self.log.groups.items()}
+            column = wanted if wanted in counts else max(counts, key=lambda name: counts[name][0], default="")
+            shared, everything = counts.get(column, (0, 0))
+            if not everything or (not shared and column != wanted):
+                continue
+            where = f"on both sides of the split at {self.where(event.at)}"
+            text = f"{shared or 'None'} of {everything} values of `{column}` {'has' if shared == 1 else 'have'} rows {where}."
+            return Sentence(text, {"column": column, "groups": everything, "groups_on_both_sides": shared, "refutes": not shared})
         return None
 
     def values(self, code: str, events: Sequence[Event]) -> Sentence | None:
@@ -252,6 +246,12 @@ class _Look:
             case Select():
                 return f"rows that the choice at {place} looked at"
         return f"rows used at {place}"
+
+
+def _on_both_sides(codes: Mapping[int, int], parts: Sequence[Rows]) -> tuple[int, int]:
+    """(entities with rows in the first and in the last part, all entities), for the code of each row."""
+    sides = [{codes[row] for source, mask in masks_of(part) for row in numbers(source, mask) if row in codes} for part in parts]
+    return len(sides[0] & sides[-1]), len(sides[0] | sides[-1])
 
 
 def numbers(source: int, mask: int) -> Iterator[int]:

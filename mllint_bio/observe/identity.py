@@ -114,10 +114,10 @@ class Identity:
 
     def forget(self, value: Any) -> None:
         """The value was changed in place: only its content tells its rows from now on."""
-        tokens = self._from_content(value)
+        found = self._from_content(value)
         tag = self.tag_of(value)
         if tag is not None:
-            self.tag(value, Tag(tokens, tag.learned, tag.predicted))
+            self.tag(value, Tag(found[0] if found is not None else None, tag.learned, tag.predicted))
 
     def _view(self, value: NDArray[Any]) -> Tag | None:
         base: Any = value.base

@@ -31,11 +31,12 @@ NOWHERE: Line = ("", 0)
 REPEATED = frozenset({"ZeroGrad", "Backward", "Step", "Loss", "Predict", "Fit:step", "Transform", "Draw", "Score:batch"})
 
 MAX_RECORDS = 200_000
+ALIKE = 6  # batches with the same events, after which the following ones are not looked at one by one
 
 # Columns that name what a row belongs to, as people in biology call them.
 IDENTIFIER = re.compile(
-    r"patient|subject|donor|participant|person|individual|animal|mouse|case|slide|sample|specimen|cell_?line|family|protein|gene|"
-    r"recording|visit|batch|site|center|centre|hospital|(^|_)id$|^id",
+    r"patient|subject|donor|participant|person|individual|animal|mouse|case|slide|sample|specimen|cell_?line|family|protein|"
+    r"recording|(^|_)id$|^id",
     re.IGNORECASE,
 )
 
@@ -64,12 +65,16 @@ class Recorder:
         self.steps = 0
         self.records = 0
         self.locate = locate
+        self._foreign: set[str] = set()
         self._local = threading.local()
         self._lock = threading.RLock()
         self._subjects: dict[int, tuple[Any, int]] = {}
         self._subject_count = 0
         self._cycle: dict[Any, _Open] = {}
         self._drawn: dict[Any, _Open] = {}
+        self._round: list[Any] = []  # keys of the events of this batch that repeat earlier ones, in order
+        self._rounds: tuple[tuple[Any, ...], int] = ((), 0)  # the latest round, and how often it came in a row
+        self.resting = False  # batches repeat exactly: probes of training need not tell every one
         self._marks: dict[int, int] = {}
         self._grouped: set[tuple[str, int]] = set()
         self._saved: list[dict[str, Any]] = []
@@ -92,10 +97,15 @@ class Recorder:
         """
         found: list[Line] = []
         frame = frame or sys._getframe(1)
+        foreign, locate = self._foreign, self.locate
         while frame is not None:
-            line = self.locate(frame.f_code.co_filename, frame.f_lineno)
-            if line is not None:
-                found.append(line)
+            name = frame.f_code.co_filename
+            if name not in foreign:
+                line = locate(name, frame.f_lineno)
+                if line is None:
+                    foreign.add(name)  # whether a file is the user's does not depend on the line
+                else:
+                    found.append(line)
             frame = frame.f_back
         return (found[0], tuple(reversed(found[1:]))) if found else (NOWHERE, ())
 
@@ -203,8 +213,7 @@ class Recorder:
                 continue
             self._grouped.add(key)
             codes = values.map({value: code for code, value in enumerate(values.unique())}).to_numpy(np.int64, na_value=-1)
-            if len(np.unique(codes)) < len(codes):
-                self.writer.write("groups", {"column": name, "tokens": tokens.tobytes(), "codes": codes.tobytes()})
+            self.writer.write("groups", {"column": name, "tokens": tokens.tobytes(), "codes": codes.tobytes()})
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -233,7 +242,9 @@ class Recorder:
                 self._drawn[key].record.count += 1
                 return self._drawn[key].record.number
             if key is not None and key in self._cycle:
+                self._round.append(key)
                 return self._again(self._cycle[key], seen)
+            self._rounds = ((), 0)
             if key is None:
                 self.barrier()
             if self.records >= MAX_RECORDS:
@@ -297,9 +308,30 @@ class Recorder:
 
     def barrier(self) -> None:
         """Something that no batch loop repeats: events before it grow no more."""
+        self.resting, self._rounds = False, ((), 0)
         for growing in self._cycle.values():
             self._write_again(growing)
         self._cycle.clear()
+
+    def next_batch(self, tag: Tag) -> None:
+        """A loader hands out a batch. Once the same events have come in the same order for some batches, the recorder rests:
+        the rest of the pass is taken to go on like that, and the events grow by the rows of the batches handed out."""
+        if self.resting:
+            for key in self._rounds[0]:
+                growing = self._cycle.get(key)
+                if growing is not None:
+                    self._again(growing, {name: (tag.tokens, tag) for name in growing.tokens})
+            return
+        latest, count = tuple(self._round), self._rounds[1]
+        self._round = []
+        self._rounds = (latest, count + 1 if latest and latest == self._rounds[0] else 0)
+        self.resting = self._rounds[1] >= ALIKE and self.job.controls.shuffle_labels is None
+        if self.resting:
+            self.next_batch(tag)
+
+    def wake(self) -> None:
+        """The pass is over, or something happens that training batches do not do."""
+        self.resting, self._rounds, self._round = False, ((), 0), []
 
     def _write_again(self, growing: _Open) -> None:
         if not growing.dirty:
