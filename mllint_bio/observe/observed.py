@@ -411,7 +411,7 @@ class _Builder:
             "decomposable",
             "uses_target",
         ):
-            return predicted in ("", None, "unknown")
+            return predicted in ("", None) or (isinstance(predicted, str) and predicted.endswith("unknown"))
         return value is not None
 
     def _score(self, record: Record, match: Event | None, given: dict[str, Any]) -> None:
@@ -511,18 +511,24 @@ class _Builder:
         event = self._events[self._done.event_of[number]]
         if not isinstance(event, Fit):
             return []
-        predicted = self._done.predicted_of.get(event.id)
-        kind = next(
-            (fact.kind for one in self._predicted.of(Score) for fact in one.inputs if fact.fit == predicted),
-            LEARNED_KINDS.get(event.role) or LEARNED_KINDS.get(event.role.rpartition(".")[0], ""),
-        )
+        kind = self._kind(event)
         return [Learned(event.id, kind, event.data.rows, event.uses_target)] if kind else []
+
+    def _kind(self, event: Fit) -> str:
+        """The kind of the fact: by the measured role, or as the static side knows it for roles that have none of their own."""
+        kind = LEARNED_KINDS.get(event.role) or LEARNED_KINDS.get(event.role.rpartition(".")[0], "")
+        predicted = self._done.predicted_of.get(event.id)
+        said = next((fact.kind for one in self._predicted.of(Score) for fact in one.inputs if fact.fit == predicted), "")
+        return said if said and said != "unknown" else kind
 
     def _flow(self, learned: Learned) -> list[Learned]:
         """The observed fact for one that the static side saw flow: only if its fit happened."""
         number = self._event(learned.fit)
         event = self._events[number] if number >= 0 else None
-        return [replace(learned, fit=number, rows=event.data.rows)] if isinstance(event, Fit) else []
+        if not isinstance(event, Fit):
+            return []
+        kind = self._kind(event) if learned.kind == "unknown" else learned.kind
+        return [replace(learned, fit=number, kind=kind or learned.kind, rows=event.data.rows)]
 
     def _mapped(self, numbers: frozenset[int]) -> frozenset[int]:
         return frozenset(found for number in numbers if (found := self._event(number)) >= 0)
@@ -542,12 +548,17 @@ class _Builder:
         if number not in self._subjects:
             facts = self._log.subjects.get(number, {})
             line = facts.get("line") or ("", 0)
-            self._subjects[number] = predicted or Subject(
-                api=str(facts.get("api", "")),
-                role=str(facts.get("role", "")),
-                at=self._site((line[0], line[1])),
-                given=dict(facts.get("given") or {}),
-                parts=[self._subject(part, None) for part in facts.get("parts") or () if part != number],
+            vague = predicted is None or (predicted.role.endswith("unknown") and bool(facts.get("role")))
+            self._subjects[number] = (
+                predicted
+                if predicted is not None and not vague
+                else Subject(
+                    api=str(facts.get("api", "")),
+                    role=str(facts.get("role", "")),
+                    at=self._site((line[0], line[1])),
+                    given=dict(facts.get("given") or {}),
+                    parts=[self._subject(part, None) for part in facts.get("parts") or () if part != number],
+                )
             )
         return self._subjects[number]
 
