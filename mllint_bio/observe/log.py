@@ -13,7 +13,7 @@ Records, in the order in which they happen:
     ("subject", number, {...})               an object: api, given, line, parts (subject numbers), modules, ...
     ("groups", {...})                        column (an identifier's name), tokens and codes: bytes of int64, one per row
     ("event", kind, {...})                   an event of `mllint_bio.events`, see `Record`
-    ("value", {...})                         a figure, see below
+    ("value", {...})                         a figure, see below; ("values", [...]) several
     ("refused", {...})                       what the sandbox refused
     ("versions", {...})                      packages that the program imported
     ("end", {...})                           status, reason, place, exit code, seconds
@@ -195,6 +195,8 @@ def _take(log: Log, kind: str, rest: list[Any]) -> None:
                 log.records.append(record)
         case "value":
             log.figures.append(rest[0])
+        case "values":
+            log.figures.extend(rest[0])
         case "groups":
             tokens, codes = (array("q", rest[0][name]) for name in ("tokens", "codes"))
             log.groups.setdefault(rest[0]["column"], {}).update(zip(tokens, codes, strict=True))

@@ -74,6 +74,7 @@ class Recorder:
         self._drawn: dict[Any, _Open] = {}
         self._round: list[Any] = []  # keys of the events of this batch that repeat earlier ones, in order
         self._rounds: tuple[tuple[Any, ...], int] = ((), 0)  # the latest round, and how often it came in a row
+        self._handed: list[Tag] = []  # batches that were handed out while resting
         self.resting = False  # batches repeat exactly: probes of training need not tell every one
         self._marks: dict[int, int] = {}
         self._grouped: set[tuple[str, int]] = set()
@@ -244,7 +245,8 @@ class Recorder:
             if key is not None and key in self._cycle:
                 self._round.append(key)
                 return self._again(self._cycle[key], seen)
-            self._rounds = ((), 0)
+            if not self.resting:
+                self._rounds = ((), 0)
             if key is None:
                 self.barrier()
             if self.records >= MAX_RECORDS:
@@ -308,7 +310,7 @@ class Recorder:
 
     def barrier(self) -> None:
         """Something that no batch loop repeats: events before it grow no more."""
-        self.resting, self._rounds = False, ((), 0)
+        self.wake()
         for growing in self._cycle.values():
             self._write_again(growing)
         self._cycle.clear()
@@ -317,10 +319,7 @@ class Recorder:
         """A loader hands out a batch. Once the same events have come in the same order for some batches, the recorder rests:
         the rest of the pass is taken to go on like that, and the events grow by the rows of the batches handed out."""
         if self.resting:
-            for key in self._rounds[0]:
-                growing = self._cycle.get(key)
-                if growing is not None:
-                    self._again(growing, {name: (tag.tokens, tag) for name in growing.tokens})
+            self._handed.append(tag)
             return
         latest, count = tuple(self._round), self._rounds[1]
         self._round = []
@@ -331,6 +330,11 @@ class Recorder:
 
     def wake(self) -> None:
         """The pass is over, or something happens that training batches do not do."""
+        handed, self._handed = self._handed, []
+        repeated = [self._cycle[key] for key in self._rounds[0] if handed and key in self._cycle]
+        for growing in repeated:
+            for tag in handed:
+                self._again(growing, dict.fromkeys(growing.tokens, (tag.tokens, tag)))
         self.resting, self._rounds, self._round = False, ((), 0), []
 
     def _write_again(self, growing: _Open) -> None:
@@ -384,7 +388,7 @@ class Recorder:
 
     def made(self, value: Any, operands: Sequence[Any]) -> Any:
         """The value of an assignment or a return, and what it was computed from; returns the value."""
-        if is_data(value) and self.depth == 0:
+        if not self.resting and is_data(value) and self.depth == 0:
             try:
                 self.identity.made(value, operands)
             except Exception:  # the user's program must not fail for our sake; rows of this value stay unknown

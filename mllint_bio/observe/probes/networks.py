@@ -116,10 +116,11 @@ def _loss_functions(torch: Any, state: State, losses: Losses) -> None:
 
 def _loss_function(original: Any, entry: Any, state: State, losses: Losses) -> Any:
     params = entry.params or ("input", "target")
+    grad = state.torch.is_grad_enabled
 
     @functools.wraps(original)
     def probe(*args: Any, **kwargs: Any) -> Any:
-        if state.compiling() or not state.observing():
+        if state.compiling() or (state.recorder.resting and grad()) or not state.observing():
             return original(*args, **kwargs)
         return losses.around(entry, lambda a, k: original(*a, **k), args, kwargs, params)
 

@@ -163,6 +163,7 @@ class Loaders:
         self._recorder = state.recorder
         self.datasets = datasets
         self._visits: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._current: Any = None
         self._passes: weakref.WeakKeyDictionary[Any, tuple[_Order, int, Tag, int]] = weakref.WeakKeyDictionary()
 
     def install(self) -> None:
@@ -242,6 +243,7 @@ class Loaders:
                 batch = original(self)
             except StopIteration:
                 state.recorder.batch = None
+                state.recorder.wake()
                 raise
             finally:
                 state.local.quiet -= 1
@@ -295,6 +297,7 @@ class Loaders:
     def _started(self, loader: Any, iterator: Any, order: _Order | None) -> None:
         recorder, data = self._recorder, self._state.torch.utils.data
         recorder.barrier()
+        recorder.wake()
         recorder.batch = None
         visit = self._visits[loader] = self._visits.get(loader, 0) + 1
         known = self._passes.get(iterator)
@@ -304,6 +307,7 @@ class Loaders:
         recorder.passes.start(number, visit)
         if order is not None:
             self._passes[iterator] = (order, number, self.datasets.tag(loader.dataset), visit)
+            self._current = weakref.ref(iterator, lambda _: recorder.wake())  # also when the loop is left before its end
         samplers = (loader.sampler, getattr(loader.batch_sampler, "sampler", None))
         random = (data.RandomSampler, data.WeightedRandomSampler, data.SubsetRandomSampler)
         drawing = next((one for one in samplers if isinstance(one, random)), None)
@@ -329,15 +333,16 @@ class Loaders:
             taken = _indices(indices if isinstance(indices, list | tuple) else [indices])
             if taken is not None and len(taken) and taken.max() < len(whole.tokens):
                 tokens = whole.tokens[taken]
-        held = [value for value in data_in([batch], 2) if length(value)]
         learned = whole.learned
+        held = [] if recorder.resting and tokens is not None else [value for value in data_in([batch], 2) if length(value)]
         if tokens is None and held:
             tag = self._state.tag_of(held[0], "batch")
             tokens, learned = tag.tokens, tag.learned
         tag = Tag(tokens, learned, -1, number, visit)
         recorder.batch = tag
         recorder.passes.add(tag)
-        if tokens is None:
+        recorder.next_batch(tag)
+        if tokens is None or recorder.resting:
             return
         for value in held:
             if length(value) == len(tokens):

@@ -53,9 +53,10 @@ class Modules:
 
     def _install_call(self, module: Any) -> None:
         original, local, compiling, called = module.__call__, self._state.local, self._state.compiling, self._called
+        recorder, grad = self._recorder, self._state.torch.is_grad_enabled
 
         def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if compiling() or local.forward or local.quiet:
+            if compiling() or local.forward or local.quiet or (recorder.resting and grad()):
                 return original(self, *args, **kwargs)
             return called(original, self, args, kwargs)
 
@@ -226,6 +227,7 @@ class Modules:
     def _switched(self, module: Any, name: str) -> None:
         if self._building:
             self.tell_built()
+        self._recorder.wake()
         mode = "train" if module.training else "eval"
         subject = self._state.module(module)
         self._recorder.event("Mode", f"torch.nn.Module.{name}", subject=subject, mode=mode)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +16,8 @@ from mllint_bio.observe.probes.torch_state import State, joined
 from mllint_bio.observe.probes.wrapping import guarded
 
 LOOKS = 40  # backward passes after a step without clearing, whose gradients are looked at
-CHUNK = 256  # figures of a GPU that are fetched at once
+CHUNK = 256  # figures that are fetched from a GPU, or written, at once
+SECONDS = 0.2  # figures are written after this time at the latest, as soon as another one comes
 
 
 class Figures:
@@ -24,18 +26,30 @@ class Figures:
     def __init__(self, state: State) -> None:
         self._state = state
         self._waiting: list[tuple[str, dict[str, Any], Any]] = []
+        self._ready: list[dict[str, Any]] = []
+        self._written = 0.0
 
     def add(self, what: str, value: Any, **fields: Any) -> None:
         """Write `value`, a tensor with one element, as a figure: at once, or when enough of them wait on the device."""
         if not value.is_cuda:
-            self._state.recorder.figure(what, value=float(value.detach()), **fields)
+            self._ready.append({"what": what, "value": value.item(), **fields})
+            now = time.monotonic()
+            if now - self._written > SECONDS or len(self._ready) >= CHUNK:
+                self._written = now
+                self._write()
             return
         self._waiting.append((what, fields, value.detach().clone()))
         if len(self._waiting) >= CHUNK:
             self.flush()
 
+    def _write(self) -> None:
+        ready, self._ready = self._ready, []
+        if ready:
+            self._state.recorder.writer.write("values", ready)
+
     def flush(self) -> None:
         """Write what waits."""
+        self._write()
         waiting, self._waiting = self._waiting, []
         by_device: dict[Any, list[tuple[str, dict[str, Any], Any]]] = {}
         for one in waiting:
@@ -72,13 +86,20 @@ class Training:
         hooks.register_optimizer_step_post_hook(self._after_step)
 
     def _install_backward(self, owner: Any, name: str) -> None:
-        original, state, backward = getattr(owner, name), self._state, self._backward
+        original, state, backward, figure = getattr(owner, name), self._state, self._backward, self._loss
 
         @functools.wraps(original)
         def probe(*args: Any, **kwargs: Any) -> Any:
             if not state.observing():
                 return original(*args, **kwargs)
             loss = args[0] if args else kwargs.get("tensors")
+            if state.recorder.resting:
+                figure(loss)
+                state.local.quiet += 1
+                try:
+                    return original(*args, **kwargs)
+                finally:
+                    state.local.quiet -= 1
             guarded(state.recorder, "backward", lambda: backward(loss[0] if isinstance(loss, tuple | list) else loss))
             state.local.quiet += 1
             try:
@@ -94,7 +115,7 @@ class Training:
         @functools.wraps(original)
         def zero_grad(self: Any, *args: Any, **kwargs: Any) -> Any:
             result = original(self, *args, **kwargs)
-            if state.observing():
+            if not state.recorder.resting and state.observing():
                 guarded(state.recorder, "zero_grad", lambda: told(self))
             return result
 
@@ -117,6 +138,10 @@ class Training:
         state.trained.append(tag)
         if len(state.trained) > 64:
             state.trained[:] = [joined(state.trained)]
+
+    def _loss(self, loss: Any) -> None:
+        if self._state.torch.is_tensor(loss) and loss.numel() == 1:
+            self._figures.add("loss", loss, step=self._recorder.steps, line=self._recorder.site()[0])
 
     def _leftovers(self, maker: int) -> None:
         """Optimizers stepped and their gradients were not cleared by `zero_grad` since: look whether there are any.
@@ -181,7 +206,7 @@ class Training:
         if self._state.compiling():
             return
         self._recorder.steps += 1
-        if self._state.observing():
+        if not self._recorder.resting and self._state.observing():
             closure = kwargs.get("closure") is not None or any(callable(value) for value in args[1:])
             guarded(self._recorder, "step", lambda: self._stepped(optimizer, closure))
         if self._recorder.job.controls.fingerprints:
