@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mllint_bio.experiments.metric import called
 from mllint_bio.observe.job import Outcome, Status
 from mllint_bio.observe.launch import OUTPUT_TAIL
@@ -109,14 +111,18 @@ class _Item:
         return repr(self.value)  # nan is equal to itself
 
 
-def compare(outcomes: Sequence[Outcome]) -> Comparison:
-    """What differs between runs of one program (two or more)."""
+def compare(outcomes: Sequence[Outcome], *, rounded: bool = False) -> Comparison:
+    """What differs between runs of one program (two or more).
+
+    rounded: scores and losses are compared to ten digits and predictions in single precision, so that sums which were only added
+    up in another order are equal.
+    """
     cut = any(outcome.status is not Status.FINISHED for outcome in outcomes)
     kinds: list[tuple[str, list[list[_Item]]]] = [
         ("splits", [_splits(outcome.log) for outcome in outcomes]),
         ("fits", [_fits(outcome) for outcome in outcomes]),
-        ("course", [_course(outcome.log) for outcome in outcomes]),
-        ("predictions", [_predictions(outcome) for outcome in outcomes]),
+        ("course", [_course(outcome.log, rounded) for outcome in outcomes]),
+        ("predictions", [_predictions(outcome, rounded) for outcome in outcomes]),
         ("text", [[] for _ in outcomes] if cut else _texts(outcomes)),
     ]
     lines: dict[Line, bool] = {}
@@ -201,10 +207,12 @@ def _fits(outcome: Outcome) -> list[_Item]:
     return found
 
 
-def _course(log: Log) -> list[_Item]:
+def _course(log: Log, rounded: bool) -> list[_Item]:
     records = {record.number: record for record in log.of("Score")}
     found = []
     for figure in log.figures:
+        if rounded and isinstance(figure.get("value"), float):
+            figure = {**figure, "value": float(f"{figure['value']:.10g}")}
         match figure.get("what"):
             case "loss":
                 found.append(_Item("loss", _line(figure), figure.get("value"), int(figure.get("step", 0)) + 1))
@@ -217,8 +225,8 @@ def _course(log: Log) -> list[_Item]:
     return found
 
 
-def _predictions(outcome: Outcome) -> list[_Item]:
-    kept = _captured(outcome, ("prediction",))
+def _predictions(outcome: Outcome, rounded: bool) -> list[_Item]:
+    kept = _captured(outcome, ("prediction",), rounded)
     return [
         _Item("predictions", record.line, kept[record.number], label=called(str(record.fields.get("metric", ""))))
         for record in outcome.log.of("Score")
@@ -245,7 +253,9 @@ def _lines(output: str) -> list[str]:
     return found
 
 
-def _captured(outcome: Outcome, names: tuple[str, ...] = ("X", "y")) -> dict[int, tuple[tuple[str, str], ...]]:
+def _captured(
+    outcome: Outcome, names: tuple[str, ...] = ("X", "y"), rounded: bool = False
+) -> dict[int, tuple[tuple[str, str], ...]]:
     """Digests of the arrays of each event."""
     folder = outcome.folder()
     if folder is None:
@@ -257,15 +267,19 @@ def _captured(outcome: Outcome, names: tuple[str, ...] = ("X", "y")) -> dict[int
     found: dict[int, tuple[tuple[str, str], ...]] = {}
     for entry in entries:
         if isinstance(entry, dict) and isinstance(entry.get("event"), int):
-            digests = tuple((name, _digest(folder / entry[name])) for name in names if isinstance(entry.get(name), str))
+            digests = tuple((name, _digest(folder / entry[name], rounded)) for name in names if isinstance(entry.get(name), str))
             found[entry["event"]] = found.get(entry["event"], ()) + digests
     return found
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path, rounded: bool) -> str:
     try:
+        if rounded:
+            array = np.load(path, allow_pickle=False)
+            if array.dtype.kind == "f":
+                return hashlib.blake2b(array.astype(np.float32).tobytes(), digest_size=12).hexdigest()
         return hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest()
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 

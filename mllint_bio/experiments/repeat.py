@@ -84,13 +84,15 @@ def told(name: str, title: str, study: Study, outcomes: Sequence[Outcome], runs:
         reason = f"no run came as far as something that can be compared ({ran[0].reason or ran[0].status.value})"
         return Result(name, title, "failed", reason=reason, runs=len(ran))
     figure, values = the_metric(study, ran)
-    sentences = [verdict(comparison, runs), trouble(ran), metric_sentence(comparison, figure, values), *notes]
+    rounding = not comparison.identical and compare(ran, rounded=True).identical
+    said = f"{runs} agree to within rounding ({comparison.seen})." if rounding else verdict(comparison, runs)
+    sentences = [said, trouble(ran), metric_sentence(comparison, figure, values), *notes]
     return Result(
         name,
         title,
         "done",
         verdict=" ".join(sentence for sentence in sentences if sentence),
-        figures=plain(comparison, figure, values, ran[0]),
+        figures=plain(comparison, figure, values, ran[0]) | {"rounding_only": rounding},
         tables=tables(figure, values),
         plots=plots(title, ran, figure, values),
         runs=len(ran),

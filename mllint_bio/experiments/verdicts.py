@@ -103,6 +103,8 @@ class Verdicts:
         figures = repeat.figures
         drawn = self._drawn(finding)
         measured = {**figures, "draws": drawn}
+        if figures.get("rounding_only"):
+            return Verdict.REFUTED, Sentence(repeat.verdict, measured)
         if figures.get("identical"):
             return Verdict.REFUTED, Sentence(
                 f"{figures.get('runs')} runs agree bit for bit: the same splits, losses, scores and predictions.", measured
