@@ -220,7 +220,9 @@ class _Look:
         place = self.where(event.at)
         match event:
             case Fit():
-                what = "Training" if event.method == "step" else f"`{_name(event.subject)}.{event.method}`"
+                name = _name(event.subject)
+                call = name if name == event.method else f"{name}.{event.method}"  # a function is its own method
+                what = "Training" if event.method == "step" else f"`{call}`"
                 return f"{what} at {place} saw"
             case Step():
                 return f"Training at {place} saw"
