@@ -217,6 +217,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...], str]] = {
         ("generator", "data-source", "layer", "pretrained", "explainer", "sampler", "fitted-transform", "weights"),
         "refinement, see the role",
     ),
+    "shape": (_is(str), ("draw",), "parameter that gives the shape of what is drawn; `*`: every argument is the size of an axis"),
     "stream": (lambda v: v in STREAMS, ("generator", "draw"), "stream that it draws from"),
     "form": (
         lambda v: v in ("call", "object"),

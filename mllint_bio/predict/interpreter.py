@@ -194,6 +194,7 @@ class Run:
         self.class_loops: set[Loop] = set()  # loops over classes: what grows in them lies class by class
         self.cutoff_loops: set[Loop] = set()  # loops whose variable cuts predictions into labels
         self.stepped: dict[Loop, tuple[bool, bool]] = {}  # loop with optimizer steps -> (in an inner loop, over a loader)
+        self.drawn = 0  # number of arrays that were drawn
         self.indexed: dict[int, tuple[Value, Any]] = {}  # see `first_use`; holds the values, so that no id comes twice
         self.visits: dict[Any, int] = {}  # (loader, place of the pass) -> number of the pass
         self.backward: Array = UNKNOWN  # the loss of the last backward pass

@@ -53,6 +53,7 @@ class Array(Value):
     program. sign: of a figure, 1 as the metric gives it, -1 negated, 0 not known.
     shown: how several figures were condensed into it (mean, median, spread, max, min, sum). loop: the loop whose variable it is.
     members: facts of each of the arrays that are bundled into it, rows in step (a data set of inputs and labels).
+    drawn: of random numbers, the rows that they are if they are used as data (see `as_data`).
     visit: which pass over its loader it was collected in (see `Data.visit`). chosen: ids of the Select events that chose it (a
     threshold).
     """
@@ -84,6 +85,7 @@ class Array(Value):
     visit: int = 0
     members: tuple[frozenset[Learned], ...] = ()
     chosen: frozenset[int] = frozenset()
+    drawn: Rows = UNKNOWN_ROWS
 
     @property
     def has_rows(self) -> bool:
@@ -376,6 +378,7 @@ def _join_arrays(a: Array, b: Array, where: Any) -> Array:
         visit=a.visit if a.visit == b.visit else 0,
         chosen=a.chosen | b.chosen,
         members=a.members if a.members == b.members else (),
+        drawn=a.drawn if a.drawn == b.drawn else UNKNOWN_ROWS,
     )
 
 

@@ -27,8 +27,11 @@ WITHOUT = {
     "MLB706/bad_scaler_in_dataset_class.py",  # an attribute of an object, split by another method
     "MLB706/bad_scaler_in_loader_function.py",  # scaled in one function, split in another
     "MLB707/bad_selection_in_helper.py",  # the number of features is an argument of the helper
+    "MLB708/bad_behind_an_option.py",  # copied in one block, split in another
+    "MLB708/bad_cases_twice.py",  # cases are taken apart and put together by hand
     "MLB708/bad_resampled_minority.py",  # classes are taken apart and put together by hand
     "MLB709/bad_group_mean_of_target.py",  # unseen groups of test rows need a choice
+    "MLB709/bad_simulated_table.py",  # likewise
     "MLB712/bad_prepare_function.py",  # one call fits for both parts
 }
 

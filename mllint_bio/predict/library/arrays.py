@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +148,7 @@ def directed(direction: str, figure: Array) -> str:
 def data_of(value: Value | None) -> Array:
     """The data value inside a value: itself, the data of a loader or data set, or what the members of a list have in common."""
     if isinstance(value, Array):
-        return value
+        return as_data(value) if value.kind == "noise" else value
     if isinstance(value, Obj):
         data = value.cells.get("#data")
         if isinstance(data, Array):
@@ -161,8 +161,25 @@ def data_of(value: Value | None) -> Array:
     found = arrays_in(value)
     if not found:
         return UNKNOWN
-    joined = join_all(found)
-    return joined if isinstance(joined, Array) else UNKNOWN
+    merged = join_all(found)
+    return as_data(merged) if isinstance(merged, Array) else UNKNOWN
+
+
+def as_data(value: Array) -> Array:
+    """Random numbers as data: rows of their own.
+
+    What is drawn is noise, a mask or an index as often as it is data, so it counts as data only where it is used as such.
+    """
+    if value.kind != "noise" or value.has_rows or not value.drawn.known:
+        return value
+    return value.but(kind="array", rows=value.drawn, drawn=UNKNOWN_ROWS)
+
+
+def as_drawn(value: Value, before: Array) -> Value:
+    """The result of an operation on random numbers that was done on them as data: random numbers still."""
+    if isinstance(value, Array) and value.kind == "array" and value.has_rows:
+        return value.but(kind="noise", rows=UNKNOWN_ROWS, drawn=value.rows)
+    return before.but(drawn=UNKNOWN_ROWS, linear=None, mask=None) if isinstance(value, Array) else value
 
 
 def blend(run: Run, values: Sequence[Value]) -> Array:
@@ -201,6 +218,7 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
         chosen=chosen,
         visit=first.visit if all(a.visit == first.visit for a in others) else 0,
         sign=_common_sign(found),
+        drawn=next((a.drawn for a in found if a.kind == "noise" and a.drawn.known), UNKNOWN_ROWS),
     )
 
 
@@ -265,7 +283,8 @@ def iterated(run: Run, value: Value, node: ir.Node) -> Value:
             return value.but(kind="scalar")
         if value.kind == "loader":
             return value.but(kind="batch", visit=run.visit(value.loader, node))
-        return value.but(kind="item" if value.kind in ("table", "array", "dataset") else value.kind, linear=None, mask=None)
+        kind = "item" if value.kind in ("table", "array", "dataset") else value.kind
+        return value.but(kind=kind, linear=None, mask=None, drawn=UNKNOWN_ROWS)
     return UNKNOWN
 
 
@@ -274,7 +293,7 @@ def piece(run: Run, value: Value, position: int, names: Sequence[str], node: ir.
     if isinstance(value, Seq):
         if value.exact and position < len(value.items):
             return value.items[position]
-        return value.element()
+        return _one_drawn(value.element(), position)
     if isinstance(value, Dict):
         return UNKNOWN
     if isinstance(value, Obj):
@@ -284,7 +303,7 @@ def piece(run: Run, value: Value, position: int, names: Sequence[str], node: ir.
     if value.kind in ("batch", "item") and len(value.members) == len(names):
         return value.but(learned=value.members[position], members=())
     if not value.has_rows:
-        return value.but()  # a value of its own: two pieces are not the same
+        return value.but(drawn=UNKNOWN_ROWS)  # a value of its own: two pieces are not the same
     if value.kind in ("batch", "item", "stat", "scalar", "noise") or value.prediction is not None:
         return value
     roles = [role_of_name(name) for name in names]
@@ -299,6 +318,15 @@ def piece(run: Run, value: Value, position: int, names: Sequence[str], node: ir.
     if value.kind == "unknown" and len(names) > 1:
         return value
     return value
+
+
+def _one_drawn(element: Value, position: int) -> Value:
+    """One of several arrays that were drawn at one place: two of them are not the same rows."""
+    if isinstance(element, Seq):
+        return Seq(element.kind, [_one_drawn(item, position) for item in element.items], element.rest)
+    if isinstance(element, Array) and element.drawn.known:
+        return element.but(drawn=element.drawn.some(("member", position)))
+    return element
 
 
 def unpacked(run: Run, value: Seq, targets: Sequence[ir.Expr], node: ir.Node) -> None:
@@ -426,7 +454,11 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
     if op == "-" and a.kind in ("index", "set") and b.kind in ("index", "set") and a.has_rows and b.has_rows:
         return a.but(rows=a.rows.without(b.rows), order=None)
     if op == "@":
-        return a.but(linear=None, mask=None, activation="linear") if a.has_rows else b
+        return a.but(linear=None, mask=None, activation="linear") if a.has_rows or a.drawn.known else b
+    for data, other in ((a, b), (b, a)):
+        if data.kind == "noise" and data.drawn.known and other.stat is not None and other.rows == data.drawn:
+            x, y = (as_data(a), b) if data is a else (a, as_data(b))
+            return as_drawn(binary(run, node, x, op, y), data)
     linear = _linear(a, left, op, b, right)
     if linear is not None or (a.kind == "scalar" and b.kind == "scalar"):
         merged = blend(run, [x for x in (a, b) if x is not UNKNOWN])
@@ -852,6 +884,8 @@ def _call(node: ir.Expr, args: list[Value]) -> Any:
 
 def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subscript, rowwise: bool) -> Value:
     first = indices[0] if indices else UNKNOWN
+    if value.kind == "noise" and value.drawn.known and not value.has_rows:
+        return as_drawn(_select_rows(run, as_data(value), indices, node, rowwise), value)
     value = value.but(linear=None, mask=None)
     if isinstance(first, Choice):
         return join_all([_select_rows(run, value, [option, *indices[1:]], node, rowwise) for option in first.options])
@@ -1063,7 +1097,7 @@ def _note_slice(run: Run, node: ir.Node, value: Array, rows: Rows, boundary: Bou
 
 def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.Node) -> Value:
     """The data value after `receiver[where] = value` or `receiver.name = value`: it carries the facts of what was put in."""
-    content = data_of(value)
+    content = value if isinstance(value, Array) and value.kind == "noise" else data_of(value)
     if receiver.kind == "indexer" and isinstance(receiver.owner, tuple):
         receiver = receiver.owner[0]
     if isinstance(where, str) and content.has_rows and receiver.kind == "annotated":
@@ -1304,7 +1338,7 @@ def lies_by_class(run: Run, loop: Loop) -> None:
 
 
 def _in_blocks(value: Value) -> Value:
-    return value.but(ordered="class-blocks") if isinstance(value, Array) and value.has_rows else value
+    return value.but(ordered="class-blocks") if isinstance(value, Array) and (value.has_rows or value.drawn.known) else value
 
 
 def _grouped(run: Run, value: Value, sequence: Seq) -> Value:
@@ -1495,6 +1529,8 @@ class Operation:
         self.run.call(func, _call(self.call.node, [value.but(kind="item")]))
 
     def stat(self, value: Array, other: Value | None) -> Value:
+        if value.kind == "noise" and value.drawn.known and not self.over_columns():
+            value = as_data(value)
         if value.kind == "groups":
             return value.but(kind="table", rows=value.rows.derived(self.run.site(self.call.node), "aggregate", self.run.branch))
         if self.over_columns():
@@ -1752,7 +1788,7 @@ class Operation:
             merged = blend(self.run, [v for v in self.call.everything() if not isinstance(v, Const)])
             if value.prediction is not None:
                 return merged.but(prediction=_as_output(value.prediction, "label"), mask=None)
-            return merged.but(mask=None, kind="array")
+            return merged.but(mask=None, kind="noise" if merged.kind == "noise" else "array")
         if value.mask is not None and value.has_rows:
             return Seq("tuple", [Array(kind="index", rows=value.rows.select(value.mask[0], value.mask[1]), base=value.rows)])
         return value
@@ -1871,6 +1907,10 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
         return side_by_side(run, members)
     if not members:
         return UNKNOWN
+    drawn = [part for part in members if part.kind == "noise" and part.drawn.known and not part.has_rows]
+    if drawn and all(part.has_rows or part in drawn for part in members):
+        result = concatenated(run, call, [as_data(part) for part in members], False)
+        return as_drawn(result, drawn[0]) if len(drawn) == len(members) else result
     merged = blend(run, members)
     members = _with_copies(run, members, run.site(call.node))
     rows = union([part.rows for part in members]) if all(part.has_rows for part in members) else UNKNOWN_ROWS
@@ -1887,7 +1927,7 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
             balances=any(_chosen(part.rows) for part in members),
         )
         rows = made
-    distinct = {repr(part.rows) for part in members}
+    distinct = {_class_of(part.rows) or repr(part.rows) for part in members}
     ordered = (
         "class-blocks" if len(members) > 1 and len(distinct) > 1 and not all(p.prediction for p in members) else merged.ordered
     )
@@ -1904,7 +1944,7 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
     )
 
 
-def _with_copies(run: Run, members: Sequence[Array], site: Site) -> Sequence[Array]:
+def _with_copies(run: Run, members: list[Array], site: Site) -> list[Array]:
     """Tables to be joined, where copies that were recorded when they were made have gone into the table they were made from."""
     for resample in [event for event in run.events if isinstance(event, Resample)] if len(members) > 1 else ():
         copies = next((part for part in members if part.rows == resample.result), None)
@@ -1923,6 +1963,14 @@ def _same_origin_twice(members: Sequence[Array]) -> bool:
     return any(a.rows.overlap(b.rows) and a.column == b.column for i, a in enumerate(known) for b in known[i + 1 :])
 
 
+def _class_of(rows: Rows) -> Hashable:
+    """What tells rows that were picked by their label from those of the other labels; None for rows picked otherwise."""
+    for step in rows.steps()[-1:]:
+        if isinstance(step, Selection) and isinstance(step.key, Equals) and isinstance(step.key.column, tuple):
+            return step if _CLASS_NAME.search(str(step.key.column[-1])) else None
+    return None
+
+
 def _chosen(rows: Rows) -> bool:
     """Whether these are rows picked by a condition, as the rows of one class are."""
     return any(isinstance(step, Selection) for step in rows.steps()[-1:])
@@ -1939,6 +1987,8 @@ def side_by_side(run: Run, parts: Sequence[Array]) -> Array:
     if not members:
         return UNKNOWN
     rows = next((part.rows for part in members if part.has_rows and not _repeated(part.rows)), UNKNOWN_ROWS)
+    if not any(part.has_rows for part in members) and any(part.drawn.known for part in members):
+        return blend(run, members).but(kind="noise", linear=None, mask=None)
     if all(part.has_rows for part in members) and not rows.known:  # one column that repeats its values is no copied row
         rows = members[0].rows
     return blend(run, members).but(rows=rows, kind="array", linear=None, mask=None)

@@ -42,7 +42,7 @@ from mllint_bio.predict.values import (
     join_all,
     role_of_name,
 )
-from mllint_bio.rows import UNKNOWN_ROWS
+from mllint_bio.rows import UNKNOWN_ROWS, Rows
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Call, Run
@@ -545,6 +545,8 @@ def _generator_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
         run.emit(Draw, call_.node, stream="own", what=f"{obj.subject.label}().{name}", purpose="other", subject=obj.subject)
     entry = catalog.lookup(path if name != "integers" else "numpy.random.randint")
     run.orders[run.site(call_.node)] = ("own", bool(obj.cells.get("#seeded")))
+    if entry is not None and entry.is_a("draw"):
+        return Array(kind="noise", noise=obj.subject.label, drawn=_drawn_rows(run, entry, call_))
     if entry is not None and entry.is_a("array"):
         fields = {k: v for k, v in entry.fields.items() if k != "draws"}
         return _apply(run, Entry(entry.path, entry.role, fields), call_)
@@ -561,7 +563,29 @@ def _draw(run: Run, entry: Entry, call_: Call) -> Value:
     if merged.has_rows:
         return merged.but(noise="draw")
     del emitted
-    return Array(kind="noise", noise="draw", linear=None)
+    return Array(kind="noise", noise="draw", linear=None, drawn=_drawn_rows(run, entry, call_))
+
+
+def _drawn_rows(run: Run, entry: Entry, call_: Call) -> Rows:
+    """The rows that drawn numbers are if they are used as data: those of the table they are drawn for, or rows of their own.
+
+    None for single numbers, for a few, and for noise in the shape of something else.
+    """
+    parameter = entry.get("shape")
+    shape = call_.at(0) if parameter == "*" else call_.get(parameter, entry.params) if parameter else None
+    if shape is None:
+        return next(
+            (a.drawn for v in call_.everything() for a in arrays_in(v) if a.kind == "noise" and a.drawn.known), UNKNOWN_ROWS
+        )
+    if isinstance(shape, Seq):
+        shape = shape.items[0] if shape.items else UNKNOWN
+    if isinstance(shape, Array) and shape.base.known:
+        return shape.base
+    several = shape.value > 3 if isinstance(shape, Const) and isinstance(shape.value, int) else isinstance(shape, Array)
+    if not several or isinstance(shape, Array) and shape.kind == "shape":
+        return UNKNOWN_ROWS
+    run.drawn += 1
+    return run.source(call_.node, part=run.drawn if run.loops else None)  # each round of a loop draws others
 
 
 def _call_name(entry: Entry) -> str:
@@ -587,7 +611,8 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     if op in ("concat", "columns"):
         operation._draw(op, UNKNOWN)
         if isinstance(first, Seq) and not first.exact and op == "concat" and not first.items and isinstance(first.rest, Array):
-            return first.rest.but(kind="array", linear=None, mask=None, ordered=first.rest.ordered)
+            kind = "noise" if first.rest.kind == "noise" else "array"
+            return first.rest.but(kind=kind, linear=None, mask=None, ordered=first.rest.ordered)
         parts = [a for v in ([first] if op == "concat" and len(call_.args) <= 2 else call_.args) for a in arrays_in(v)]
         if not parts:
             return UNKNOWN
@@ -604,8 +629,12 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         return join_all([_apply(run, entry, _with_first(call_, option)) for option in first.options if option is not NONE])
     if op == "keep" and isinstance(first, (Seq, Dict)):
         element = data_of(first)
+        columns = arrays_in(first) if isinstance(first, Dict) else []
+        if any(one.drawn.known for one in columns) and not any(one.has_rows and one.kind != "range" for one in columns):
+            columns = [arrays.as_data(one) for one in columns if one.kind == "noise"]  # a simulated table
+            return arrays.side_by_side(run, columns).but(kind="table")
         if isinstance(first, Dict) and element.has_rows:
-            return arrays.side_by_side(run, arrays_in(first)).but(kind="table")
+            return arrays.side_by_side(run, columns).but(kind="table")
         if isinstance(first, Seq) and first.items and not arrays_in(first):
             return Array(kind="array", rows=UNKNOWN_ROWS)
         return element.but(
@@ -614,6 +643,9 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     value = arrays.as_array(first)
     if value is None:
         value = data_of(first)
+    if value.kind == "noise" and entry.path.startswith("pandas."):
+        value = arrays.as_data(value)
+        value = value.but(kind="table") if value.has_rows else value
     seq = isinstance(first, Seq)
     if op == "shuffle" and call_.args and isinstance(first, (Array, Seq)):
         return _shuffle_in_place(run, entry, call_, first, operation)
@@ -632,7 +664,7 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     )
 
 
-def _positions(run: Run, entry: Entry, call_: Call) -> Value:
+def _positions(run: Run, entry: Entry, call_: Call) -> Array:
     """`np.arange(start, stop)`: positions in a table that is not known yet; rows are cut there when a table is indexed by it."""
     first, second = (call_.get(name, entry.params) for name in (*entry.params, "", "")[:2])
     start, stop = (NONE, first) if second is None else (first or NONE, second)
@@ -923,7 +955,6 @@ _HANDLERS: dict[str, Handler] = {
     "no-grad": _no_grad,
     "ignore": _ignored,
     "tuner.space": _ignored,
-    "explainer": _ignored,
 }
 
 

@@ -827,7 +827,8 @@ def cross_validate(run: Run, entry: Entry, call: Call) -> Value:
             prediction=Prediction(subject, data.rows, _cv_output(call, option)),
             name=data.name,
         )
-        run.emit(PredictEvent, call.node, subject=subject, data=fold.view(), output="unknown")
+        if not option.is_a(*TRANSFORMS):  # those are scored by a likelihood
+            run.emit(PredictEvent, call.node, subject=subject, data=fold.view(), output="unknown")
         option.cells["#cv"] = True
     if entry.get("returns") == "predictions":
         if isinstance(output, Array) and output.prediction is not None:
@@ -1110,6 +1111,8 @@ def scored(run: Run, entry: Entry, call: Call, truth: Value | None, predicted: V
     """Record the figure; arguments in the wrong order are noticed."""
     family = entry.role.rpartition(".")[2] if "." in entry.role else "unknown"
     a, b = data_of(truth) if truth is not None else UNKNOWN, data_of(predicted) if predicted is not None else UNKNOWN
+    if isinstance(predicted, Array) and predicted.kind == "noise":
+        b = predicted  # a guess: it is of the rows of the truth
     swapped = a.prediction is not None and b.prediction is None and (b.has_rows or b.name != "")
     if swapped:
         a, b = b, a
@@ -1133,6 +1136,18 @@ def scored(run: Run, entry: Entry, call: Call, truth: Value | None, predicted: V
     if _api(entry) in ("roc_curve", "precision_recall_curve", "det_curve"):
         return Seq("tuple", [result, result, result.but(owner="thresholds")])
     return result
+
+
+def explain(run: Run, entry: Entry, call: Call) -> Value:
+    """Explanations and maps of a fitted model: it predicts, for the rows it is given or for a grid over their range."""
+    data = data_of(call.get(entry.get("data") or "X", entry.params) or UNKNOWN)
+    estimator = call.get(entry.get("estimator") or "", entry.params)
+    view = data.view() if entry.get("kind") == "importance" else UNKNOWN.view()
+    at_once = entry.get("kind") in ("importance", "dependence", "plot")  # as against an explainer that is built
+    for option in options(estimator) if estimator is not None and at_once else ():
+        if isinstance(option, Obj) and option.is_a("estimator", "tuner", "calibrator", "fitted-transform.outlier"):
+            run.emit(PredictEvent, call.node, subject=option.subject, data=view, output="unknown")
+    return calls._ignored(run, entry, call)
 
 
 def metric_object(run: Run, obj: Obj, name: str, call: Call) -> Value:
@@ -1310,6 +1325,7 @@ HANDLERS: dict[str, Callable[[Any, Entry, Any], Value]] = {
     "metric": metric_call,
     "stat-test": stat_test,
     "scorer-factory": scorer,
+    "explainer": explain,
     "tuner": tuner_call,
     "tuner.sampler": sampler_call,
     "tuner.threshold": threshold_tuner,
