@@ -368,7 +368,7 @@ def _join_arrays(a: Array, b: Array, where: Any) -> Array:
         column=a.column if a.column == b.column else "",
         group=a.group or b.group,
         loader=a.loader if a.loader is b.loader else None,
-        owner=a.owner if a.owner is b.owner else None,
+        owner=_common_owner(a, b),
         stat=a.stat if a.stat == b.stat else None,
         noise=a.noise or b.noise,
         unordered=a.unordered if a.unordered == b.unordered else None,
@@ -380,6 +380,13 @@ def _join_arrays(a: Array, b: Array, where: Any) -> Array:
         members=a.members if a.members == b.members else (),
         drawn=a.drawn if a.drawn == b.drawn else UNKNOWN_ROWS,
     )
+
+
+def _common_owner(a: Array, b: Array) -> Any:
+    """The owner of both; parameters of two networks belong to both."""
+    if a.owner is b.owner:
+        return a.owner
+    return tuple(dict.fromkeys((*a.owner, *b.owner))) if a.kind == b.kind == "parameters" else None
 
 
 def _more_specific(a: str, b: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mllint_bio.events import Device, Draw, Fit, Generator, Loader, Report, Select, Split, Unordered, Weights
+from mllint_bio.events import Device, Draw, Fit, Generator, Loader, Report, Select, Split, Step, Unordered, Weights
 from mllint_bio.trace import Trace
 
 Run = Callable[..., Trace]
@@ -295,3 +295,30 @@ class TestProject:
     def test_asked_of_programs_with_networks(self, run: Run) -> None:
         """A program without a network needs no answer."""
         assert run(TABLES).project_baselines is None
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "[*a.parameters(), *b.parameters()]",
+        "list(a.parameters()) + list(b.parameters())",
+        "[{'params': a.parameters()}, {'params': b.parameters()}]",
+    ],
+)
+def test_optimizer_of_two_networks(run: Callable[..., Trace], parameters: str) -> None:
+    """One optimizer may hold the parameters of several networks, however they are put together."""
+    trace = run(
+        f"""
+        import torch
+        from torch import nn
+        a, b = nn.Linear(3, 3), nn.Linear(3, 1)
+        optimizer = torch.optim.Adam({parameters})
+        x = torch.load("x.pt")
+        for epoch in range(5):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(b(a(x)), x).backward()
+            optimizer.step()
+        """
+    )
+    (step,) = trace.of(Step)
+    assert {part.name for part in step.subject.parts} == {"a", "b"}

@@ -451,6 +451,8 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
         return blend(run, [left, right])
     if op in ("&", "|"):
         return _combine_masks(run, node, a, op, b)
+    if op == "+" and a.kind == b.kind == "parameters":  # of two networks, for one optimizer
+        return join(a, b)
     if op == "-" and a.kind in ("index", "set") and b.kind in ("index", "set") and a.has_rows and b.has_rows:
         return a.but(rows=a.rows.without(b.rows), order=None)
     if op == "@":
@@ -1902,7 +1904,7 @@ _OPERATIONS: dict[str, Callable[[Operation, Array, Value | None], Value]] = {
 
 def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: bool) -> Value:
     """Rows below each other; the union of the parts, in blocks."""
-    members = [part for part in parts if part.kind not in ("scalar", "config")]
+    members: Sequence[Array] = [part for part in parts if part.kind not in ("scalar", "config")]
     if over_columns:
         return side_by_side(run, members)
     if not members:
