@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from mllint_bio.observe.job import Controls, Limits, Outcome
 from mllint_bio.observe.log import Log, Record, Seen
 from tests.observe.programs import execute
 
+np = pytest.importorskip("numpy", reason="NumPy is not installed")
 pytest.importorskip("torch", reason="torch is not installed")
 
 START = """\
@@ -430,6 +432,31 @@ def test_a_random_split_says_its_parts_and_whether_it_was_seeded(observed: Run) 
     assert (len(first), len(second), first & second) == (60, 40, set())
     assert split.fields["seeded"]
     assert not [draw for draw in events(log, "Draw") if draw.fields["purpose"] == "split"]
+
+
+CAPTURED = """\
+x, target = torch.tensor(X[:70]), torch.tensor(y[:70])
+net = nn.Linear(6, 2)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for data in (Subset(TensorDataset(torch.tensor(X), torch.tensor(y)), [3, 1, 2]), None):
+    for batch, label in DataLoader(data, batch_size=2) if data else [(x, target)] * 2:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(batch), label).backward()
+        optimizer.step()
+with torch.no_grad():
+    net(torch.tensor(X[70:]))
+"""
+
+
+def test_arrays_that_networks_learn_from_are_captured(observed: Run) -> None:
+    """The data set of a loader, or the tensors of a step without one, once each, with labels and rows."""
+    outcome = observed(CAPTURED, capture=True)
+    folder = outcome.folder()
+    assert folder is not None
+    entries = [entry for entry in json.loads((folder / "index.json").read_text()) if entry["kind"] in ("Fit", "Predict")]
+    shapes = [tuple(np.load(folder / entry[name]).shape for name in ("X", "y") if name in entry) for entry in entries]
+    assert shapes == [((3, 6), (3,)), ((70, 6), (70,)), ((30, 6),)]
+    assert (np.load(folder / entries[0]["rows"]) & 0xFFFFFFFF).tolist() == [3, 1, 2]
 
 
 # -- what an experiment changes --------------------------------------------------------------------------------------

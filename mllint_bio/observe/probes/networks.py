@@ -60,7 +60,7 @@ def _torch(torch: Any, recorder: Recorder) -> Trainers:
     loaders.install()
     torch_links.install(state)
     modules.install()
-    Training(state, modules, figures).install()
+    Training(state, modules, figures, datasets).install()
     Weights(state).install()
     torch_determinism.install(state)
     _scripting(torch)

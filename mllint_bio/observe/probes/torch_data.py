@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mllint_bio.observe.identity import UNIDENTIFIED, Tag, Tokens, as_array, is_data, length
 from mllint_bio.observe.probes.torch_state import State, data_in, plain
@@ -41,6 +42,18 @@ class Datasets:
             known = self._find(dataset, depth)
             self._known[dataset] = known
         return known
+
+    def arrays(self, dataset: Any, count: int) -> list[NDArray[Any]]:
+        """The arrays that a data set with `count` items holds or chooses from, one row an item, in the order in which it holds
+        them."""
+        data = self._state.torch.utils.data
+        if isinstance(dataset, data.Subset):
+            taken, whole = _indices(dataset.indices), len(dataset.dataset)
+            inner = self.arrays(dataset.dataset, whole) if taken is not None else []
+            return [array[taken] for array in inner]
+        held = dataset.tensors if isinstance(dataset, data.TensorDataset) else list(getattr(dataset, "__dict__", {}).values())
+        found = [as_array(value) for value in held if not isinstance(value, str | dict) and length(value) == count]
+        return [array for array in found if array is not None]
 
     def _of_plain(self, dataset: Any) -> Tag:
         if isinstance(dataset, list | tuple) and dataset:
@@ -243,7 +256,7 @@ class Loaders:
                 batch = original(self)
             except StopIteration:
                 state.recorder.batch = None
-                state.recorder.wake()
+                state.recorder.barrier()
                 raise
             finally:
                 state.local.quiet -= 1
@@ -263,7 +276,11 @@ class Loaders:
         number = self._recorder.subject(
             loader, "torch.utils.data.DataLoader", role="loader", given=given, line=self._recorder.site()[0]
         )
-        self._state.loaders[number] = weakref.ref(loader)
+        dataset = loader.dataset
+        try:
+            self._state.datasets[number] = weakref.ref(dataset)
+        except TypeError:  # a list
+            self._state.datasets[number] = lambda: dataset
         return number
 
     def _built(self, loader: Any) -> None:

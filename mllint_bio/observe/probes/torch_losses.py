@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -110,6 +111,8 @@ class Losses:
             else:
                 state.mark(result, tag)
             if grad:
+                if recorder.job.controls.capture and state.torch.is_tensor(truth):
+                    state.latest_target = weakref.ref(truth)
                 state.losses.append(tag)
                 del state.losses[:-256]
             elif not result.dim():

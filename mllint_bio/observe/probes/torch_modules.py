@@ -13,7 +13,7 @@ from typing import Any
 
 from mllint_bio.observe.identity import Tag
 from mllint_bio.observe.probes.torch_losses import Losses
-from mllint_bio.observe.probes.torch_state import Place, State, construction, entry_of
+from mllint_bio.observe.probes.torch_state import Place, State, construction, data_in, entry_of
 from mllint_bio.observe.probes.wrapping import guarded
 
 
@@ -193,10 +193,22 @@ class Modules:
         made = Tag(tag.tokens, learned, number, tag.loader, tag.visit)
         if tag.loader >= 0:
             recorder.passes.applied(tag, number, learned)
+        if recorder.job.controls.capture:
+            self._keep(number, args, kwargs, tag, grad)
         if grad:
             state.outputs.append(made)
             del state.outputs[:-64]
         state.mark(result, made)
+
+    def _keep(self, number: int, args: Sequence[Any], kwargs: dict[str, Any], tag: Tag, grad: bool) -> None:
+        """For experiments: the input of a step without a loader, and of a prediction for a whole set of rows."""
+        value = next(data_in((*args, *kwargs.values())), None)
+        if value is None or tag.loader >= 0:
+            return
+        if grad:
+            self._state.latest_input = weakref.ref(value)
+        else:
+            self._recorder.capture(number, "Predict", X=value)
 
     def _tell_modes(self, number: int, subject: int, dependent: list[tuple[str, Any]]) -> None:
         modes = tuple(part.training for _, part in dependent)

@@ -9,14 +9,16 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mllint_bio.observe.identity import Tag
+from mllint_bio.observe.identity import Tag, as_array
 from mllint_bio.observe.probes.fingerprints import fingerprint
+from mllint_bio.observe.probes.torch_data import Datasets
 from mllint_bio.observe.probes.torch_modules import Modules
 from mllint_bio.observe.probes.torch_state import State, joined
 from mllint_bio.observe.probes.wrapping import guarded
 
 LOOKS = 40  # backward passes after a step without clearing, whose gradients are looked at
 CHUNK = 256  # figures that are fetched from a GPU, or written, at once
+CAPTURED = 64 * 2**20  # bytes of one data set that are kept for experiments
 SECONDS = 0.2  # figures are written after this time at the latest, as soon as another one comes
 
 
@@ -63,10 +65,12 @@ class Figures:
 class Training:
     """The probe of `backward`, `zero_grad` and `step`."""
 
-    def __init__(self, state: State, modules: Modules, figures: Figures) -> None:
+    def __init__(self, state: State, modules: Modules, figures: Figures, datasets: Datasets) -> None:
         self._state = state
         self._recorder = state.recorder
         self._modules = modules
+        self._datasets = datasets
+        self._captured: set[Any] = set()
         self._figures = figures
         self._owners: weakref.WeakKeyDictionary[Any, list[Any]] = weakref.WeakKeyDictionary()
         self._looked: dict[int, int] = {}
@@ -246,8 +250,31 @@ class Training:
             )
             if not recorder.fits or recorder.fits[-1] != fit:
                 recorder.fits.append(fit)
+                if recorder.job.controls.capture:
+                    self._capture(fit, tag)
             if tag.learned:
                 recorder.learned[number] = recorder.learned.get(number, frozenset()) | tag.learned
+
+    def _capture(self, fit: int, tag: Tag) -> None:
+        """Keep what a network learns from: the arrays of its loader's data set, once a loader; without a loader the input and the
+        target of the step, once a data set."""
+        state, identity = self._state, self._recorder.identity
+        reference = state.datasets.get(tag.loader)
+        dataset = reference() if reference is not None else None
+        if dataset is not None:
+            rows = self._datasets.tag(dataset)
+            held = self._datasets.arrays(dataset, len(rows.tokens)) if rows.tokens is not None else []
+        else:
+            rows = tag
+            given = [reference() for reference in (state.latest_input, state.latest_target) if reference is not None]
+            held = [array for value in given if (array := as_array(value)) is not None]
+        key = (tag.loader, None if dataset is not None or tag.tokens is None else len(tag.tokens))
+        if key in self._captured or len(held) < 2 or sum(array.nbytes for array in held) > CAPTURED:
+            return
+        self._captured.add(key)
+        X = held[0].copy()
+        identity.tag(X, rows)
+        self._recorder.capture(fit, "Fit", X=X, y=held[-1])
 
     def _fingerprint(self, optimizer: Any) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]

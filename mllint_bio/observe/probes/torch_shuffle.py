@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mllint_bio.observe.identity import Tokens, as_array, length
+from mllint_bio.observe.identity import Tokens, length
 from mllint_bio.observe.probes.torch_data import Datasets
 from mllint_bio.observe.probes.torch_state import State
 
@@ -47,10 +47,10 @@ class Shuffle:
         if not length(truth):
             return None
         tag = identity.tag_of(truth) or identity.tag_of(predicted)
-        reference = self._state.loaders.get(tag.loader) if tag is not None else None
-        loader = reference() if reference is not None else None
-        if loader is not None and tag is not None and tag.tokens is not None and len(tag.tokens) == length(truth):
-            found = self._of_other_rows(loader.dataset, tag.tokens, truth)
+        reference = self._state.datasets.get(tag.loader) if tag is not None else None
+        dataset = reference() if reference is not None else None
+        if dataset is not None and tag is not None and tag.tokens is not None and len(tag.tokens) == length(truth):
+            found = self._of_other_rows(dataset, tag.tokens, truth)
             if found is not None:
                 return found
         order = np.random.Generator(np.random.PCG64(self._seed)).permutation(length(truth))
@@ -84,24 +84,9 @@ class Shuffle:
         if tokens is None:
             return None
         candidates = []
-        for value in self._arrays(dataset, len(tokens)):
-            array = as_array(value)
-            if array is not None and array.dtype.kind in "fiub" and len(array) == len(tokens) and array.size <= 5_000_000:
+        for array in self._datasets.arrays(dataset, len(tokens)):
+            if array.dtype.kind in "fiub" and len(array) == len(tokens) and array.size <= 5_000_000:
                 candidates.append(array.astype(np.float64).reshape(len(array), -1))
         places = np.argsort(tokens, kind="stable")
         order = np.random.Generator(np.random.PCG64(self._seed)).permutation(len(tokens))
         return _Labels(tokens[places], places, candidates[::-1], order)  # labels are usually held last
-
-    def _arrays(self, dataset: Any, count: int) -> list[Any]:
-        data = self._state.torch.utils.data
-        if isinstance(dataset, data.Subset):
-            taken = np.asarray(dataset.indices)
-            inner = self._arrays(dataset.dataset, len(dataset.dataset))
-            return [
-                array[taken] for value in inner if (array := as_array(value)) is not None and len(array) == len(dataset.dataset)
-            ]
-        if isinstance(dataset, data.TensorDataset):
-            return list(dataset.tensors)
-        return [
-            value for value in getattr(dataset, "__dict__", {}).values() if length(value) == count and not isinstance(value, str)
-        ]

@@ -40,7 +40,9 @@ class State:
         self.losses: list[Tag] = []
         self.outputs: list[Tag] = []
         self.trained: list[Tag] = []
-        self.loaders: dict[int, Any] = {}  # subject number -> weak reference to the loader
+        self.latest_input: Any = None  # weak references, with `Controls.capture`: what was learned from last, and its target
+        self.latest_target: Any = None
+        self.datasets: dict[int, Callable[[], Any]] = {}  # subject number of a loader -> weak reference to its data set
         self.stepped: dict[int, Any] = {}  # id of an optimizer that stepped since its gradients were cleared -> weak reference
         self.compiling: Callable[[], bool] = getattr(torch.compiler, "is_compiling", lambda: False)
         self._tracing: Callable[[], Any] = torch._C._get_tracing_state
