@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from mllint_bio.events import Device, Draw, Fit, Generator, Loader, Report, Select, Split, Step, Unordered, Weights
+from mllint_bio.events import Device, Draw, Fit, Generator, Loader, Predict, Report, Select, Split, Step, Unordered, Weights
+from mllint_bio.rows import Answer
 from mllint_bio.trace import Trace
 
 Run = Callable[..., Trace]
@@ -322,3 +323,73 @@ def test_optimizer_of_two_networks(run: Callable[..., Trace], parameters: str) -
     )
     (step,) = trace.of(Step)
     assert {part.name for part in step.subject.parts} == {"a", "b"}
+
+
+class TestRowsByNumber:
+    """Which rows positions, slices and drawn arrays stand for."""
+
+    FIT = """
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
+X, y = load_breast_cancer(return_X_y=True)
+{indices}
+LogisticRegression().fit(X[a], y[a])
+LogisticRegression().fit(X[b], y[b])
+"""
+
+    @pytest.mark.parametrize(
+        ("indices", "shared"),
+        [
+            ("a, b = np.arange(0, 400), np.arange(400, 569)", Answer.NO),
+            ("n = int(0.7 * len(X))\na, b = np.arange(n), np.arange(n, len(X))", Answer.NO),
+            ("a, b = list(range(0, 400)), list(range(100, 569))", Answer.YES),
+            ("a, b = slice(0, 400), slice(400, None)", Answer.NO),
+            ("a = b = np.arange(0, 400)", Answer.YES),
+            ("import json\ncfg = json.load(open('cfg'))\na, b = np.arange(*cfg['a']), np.arange(*cfg['b'])", Answer.UNKNOWN),
+            ("import json\na, b = json.load(open('cfg'))", Answer.UNKNOWN),
+            ("import json\na = b = json.load(open('cfg'))['rows']", Answer.YES),
+        ],
+    )
+    def test_rows_at_positions(self, run: Run, indices: str, shared: Answer) -> None:
+        """Counted positions are slices; two indices of unknown content choose rows of which nothing is known."""
+        first, second = run(TABLES + self.FIT.format(indices=indices)).of(Fit)
+        assert first.data.rows.overlap(second.data.rows) is shared
+        assert first.data.rows.same_table(second.data.rows)
+
+    @pytest.mark.parametrize(
+        ("made", "known"),
+        [
+            ("Z = np.random.normal(size=(100, 5))", True),
+            ("Z = np.random.randn(100, 5)", True),
+            ("Z = np.random.default_rng(0).integers(0, 9, (100, 5))", True),
+            ("Z = np.random.normal(size=X.shape)", False),
+            ("Z = np.random.normal(0, 1, 2)", False),
+        ],
+    )
+    def test_drawn_arrays_are_rows_where_they_are_data(self, run: Run, made: str, known: bool) -> None:
+        """What is drawn in a size of its own and fitted is a table; noise in the shape of something else is none."""
+        (fit,) = run(f"{TABLES}from sklearn.cluster import KMeans\n{made}\nKMeans(random_state=0).fit(Z)\n").of(Fit)
+        assert fit.data.rows.known is known
+
+    def test_noise_keeps_the_rows_that_it_is_added_to(self, run: Run) -> None:
+        """A noisy table has the rows of the table."""
+        code = "from sklearn.cluster import KMeans\nZ = X + np.random.normal(size=(100, 5))\nKMeans(random_state=0).fit(Z)\n"
+        (fit,) = run(TABLES + code).of(Fit)
+        assert fit.data.rows.label == "x.npy"
+
+
+def test_mode_switched_by_name_is_not_certain(run: Run) -> None:
+    """After a method that cannot be named, whether the mode matters is unknown; a plain switch settles it again."""
+    trace = run(
+        """
+        import json, torch
+        from torch import nn
+        net = nn.Sequential(nn.Linear(3, 1), nn.Dropout())
+        net(torch.ones(2, 3))
+        getattr(net, json.load(open("phase")))()
+        net(torch.ones(2, 3))
+        net.train()
+        net(torch.ones(2, 3))
+        """
+    )
+    assert [predict.mode_dependent for predict in trace.of(Predict)] == [True, None, True]

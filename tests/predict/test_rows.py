@@ -35,6 +35,14 @@ def test_two_splits_of_one_table_prove_nothing_about_each_other() -> None:
     assert not TRAIN.drawn_independently(TEST)
 
 
+def test_copies_made_in_one_arm_are_compared_with_that_arm() -> None:
+    """Where an option decided whether rows were copied, the copies can only be met if it did."""
+    copies = TABLE.derived("resample", "bootstrap", (("if", 0),))
+    enlarged = either("if", (copies, TABLE))
+    assert enlarged.part("split", 1, 2).overlap(copies) is YES
+    assert either("another if", (copies, TABLE)).part("split", 1, 2).overlap(copies) is UNKNOWN
+
+
 def test_two_files_hold_different_samples() -> None:
     """Rows of two load events are taken to be different samples."""
     assert TABLE.overlap(source("read_csv of another file")) is NO
