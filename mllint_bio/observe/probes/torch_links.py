@@ -72,7 +72,7 @@ def _method(original: Any, identity: Identity) -> Any:
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
-        if id(self) in tags and result is not self:
+        if (id(self) in tags or self._base is not None) and result is not self:
             carry(identity, self, result)
         return result
 
@@ -87,7 +87,8 @@ def _keeping(original: Any, identity: Identity, compiling: Callable[[], bool]) -
         result = original(*args, **kwargs)
         if not compiling():
             value = args[0] if args else next(iter(kwargs.values()), None)
-            if (id(value) in tags or isinstance(value, np.ndarray)) and result is not value:
+            view = getattr(value, "_base", None) is not None or isinstance(value, np.ndarray)
+            if (view or id(value) in tags) and result is not value:
                 carry(identity, value, result)
         return result
 
