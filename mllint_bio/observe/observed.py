@@ -254,9 +254,13 @@ class _Builder:
 
     def _learn(self, matches: Sequence[Event | None]) -> None:
         for record, match in zip(self._log.records, matches, strict=True):
-            if match is not None:
-                self._learn_symbols(record, match)
-                self._matched.add(match.id)
+            if match is None:
+                continue
+            self._learn_symbols(record, match)
+            self._matched.add(match.id)
+            number, subject = record.fields.get("subject"), getattr(match, "subject", None)
+            if isinstance(number, int) and isinstance(subject, Subject) and record.kind != "Draw":
+                self._subject(number, subject)
 
     def _trace_copies(self) -> bool:
         """Rows that the program made by hand (mirrored images, noisy copies) have no known content; where the table that they
@@ -557,6 +561,7 @@ class _Builder:
                     role=str(facts.get("role", "")),
                     at=self._site((line[0], line[1])),
                     given=dict(facts.get("given") or {}),
+                    arguments=frozenset(facts.get("given") or ()),
                     parts=[self._subject(part, None) for part in facts.get("parts") or () if part != number],
                 )
             )

@@ -18,7 +18,7 @@ import numpy as np
 from mllint_bio.catalog import Entry
 from mllint_bio.observe.identity import Tag, Tokens, is_data, is_table, length
 from mllint_bio.observe.probes import described
-from mllint_bio.observe.probes.streams import changes
+from mllint_bio.observe.probes.streams import changes, may_draw, parts_of
 from mllint_bio.observe.probes.wrapping import guarded, wrap_method
 from mllint_bio.observe.recorder import NOWHERE, Recorder
 
@@ -278,7 +278,7 @@ class Learner:
         known = self._recorder.known_subject(value)
         if known >= 0:
             return known
-        parts = [self._recorder.subject(part) for part in _parts(value)]
+        parts = [self._recorder.subject(part) for part in parts_of(value)]
         return self._recorder.subject(
             value, self._entry.path, role=self._entry.role, given=given(value), line=self._recorder.site()[0], parts=parts
         )
@@ -379,19 +379,6 @@ class Sampler:
         return result
 
 
-def may_draw(entry: Entry, value: Any) -> bool:
-    """Whether what the object draws when it is fitted can change its result, by the catalog: some draw a seed that they never use
-    (an SVC without `probability`). Objects that only pass calls on draw what their parts draw."""
-    draws = [draw for draw in entry.get("draws") or () if draw["stream"] != "own"]
-    if entry.is_a("composer", "tuner", "estimator.meta", "calibrator"):
-        return True
-
-    def holds(conditions: dict[str, list[Any]] | None, wanted: bool) -> bool:
-        return all((getattr(value, name, None) in allowed) is wanted for name, allowed in (conditions or {}).items())
-
-    return any(holds(draw.get("when"), True) and holds(draw.get("unless"), False) for draw in draws)
-
-
 def _regressor(value: Any) -> bool:
     """Whether the estimator predicts numbers, by itself or, as newer releases have it, by its tags."""
     base = sys.modules.get("sklearn.base")
@@ -408,17 +395,6 @@ def _arguments(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, Any]:
     data = args[0] if args else kwargs.get("X", kwargs.get("raw_documents", kwargs.get("data")))
     target = args[1] if len(args) > 1 else kwargs.get("y", kwargs.get("label"))
     return data, target if length(target) == length(data) else None
-
-
-def _parts(value: Any) -> list[Any]:
-    """Children of a composite: steps of a pipeline, transformers of a union, the estimator of a tuner."""
-    found: list[Any] = []
-    for name in ("steps", "transformer_list", "transformers"):
-        for item in getattr(value, name, None) or ():
-            if isinstance(item, tuple) and len(item) > 1 and hasattr(item[1], "get_params"):
-                found.append(item[1])
-    inner = getattr(value, "estimator", None)
-    return [*found, inner] if hasattr(inner, "get_params") else found
 
 
 def given(value: Any) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mllint_bio.catalog import Entry
+from mllint_bio.catalog import Entry, lookup
 from mllint_bio.observe.identity import Tag, is_data, length
 from mllint_bio.observe.probes import described
-from mllint_bio.observe.probes.streams import changes, force_seed
+from mllint_bio.observe.probes.streams import changes, force_seed, may_draw
 from mllint_bio.observe.probes.wrapping import argument, guarded, holder_of, wrap_function
-from mllint_bio.observe.recorder import NOWHERE, Recorder
+from mllint_bio.observe.recorder import NOWHERE, Recorder, api_of
 
 Handler = Callable[[Recorder, Entry, Callable[..., Any], Sequence[Any], dict[str, Any]], Any]
 
@@ -292,7 +292,10 @@ def cross_validation(recorder: Recorder, entry: Entry, original: Any, args: Sequ
         result = original(*args, **kwargs)
 
     def observe() -> None:
-        drawn.report(short(entry), "split")
+        splitter = argument(entry.get("cv") or "cv", entry.params, args, kwargs)
+        asked = [one for one in (estimator, splitter) if hasattr(one, "fit") or hasattr(one, "split")]
+        if any(may_draw(lookup(api_of(one)), one) for one in asked):
+            drawn.report(short(entry), "split")
         number = recorder.subject(estimator)
         scoring = argument(entry.get("scoring") or "scoring", entry.params, args, kwargs)
         if entry.get("returns") == "predictions" and is_data(result):
