@@ -89,8 +89,8 @@ def _pairs(result: Fidelity, observed: Trace, predicted: Trace, origin: dict[int
     for event in observed.events:
         if isinstance(event, Fit) and event.id in origin:
             latest[event.at] = event
-        if not isinstance(event, Score) or event.id not in origin or event.family == "loss":
-            continue
+        if not isinstance(event, Score) or event.id not in origin or event.family == "loss" or event.cross_validated:
+            continue  # the figure of all folds is of no one fit
         theirs = predicted.events[origin[event.id]]
         for fit in latest.values():
             mine = predicted.events[origin[fit.id]]
