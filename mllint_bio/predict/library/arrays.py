@@ -1946,7 +1946,7 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
     )
 
 
-def _with_copies(run: Run, members: list[Array], site: Site) -> list[Array]:
+def _with_copies(run: Run, members: Sequence[Array], site: Site) -> Sequence[Array]:
     """Tables to be joined, where copies that were recorded when they were made have gone into the table they were made from."""
     for resample in [event for event in run.events if isinstance(event, Resample)] if len(members) > 1 else ():
         copies = next((part for part in members if part.rows == resample.result), None)
