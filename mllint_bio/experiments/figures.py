@@ -114,10 +114,12 @@ class _Look:
                 times = record.count if record is not None else 1
                 if isinstance(event, Predict) and event.mode in ("train", "eval"):
                     mode = "training" if event.mode == "train" else "evaluation"
-                    text = f"{times} forward passes at {self.where(event.at)} ran in {mode} mode."
+                    passes = f"{times} forward pass{'es' if times != 1 else ''}"
+                    text = f"{passes} at {self.where(event.at)} ran in {mode} mode."
                     return Sentence(text, {"passes": times, "mode": mode})
                 if isinstance(event, Step) and "eval" in event.modes:
-                    text = f"{times} optimizer steps at {self.where(event.at)} were made in evaluation mode."
+                    made = f"{times} optimizer steps at {self.where(event.at)} were" if times != 1 else "One optimizer step was"
+                    text = f"{made} made in evaluation mode."
                     return Sentence(text, {"steps": times, "mode": "evaluation"})
         seeds = [event for event in events if isinstance(event, (Seed, Generator))]
         if code in ("MLB307", "MLB308") and seeds:
