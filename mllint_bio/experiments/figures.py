@@ -114,8 +114,8 @@ class _Look:
                 times = record.count if record is not None else 1
                 if isinstance(event, Predict) and event.mode in ("train", "eval"):
                     mode = "training" if event.mode == "train" else "evaluation"
-                    passes = f"{times} forward pass{'es' if times != 1 else ''}"
-                    text = f"{passes} at {self.where(event.at)} ran in {mode} mode."
+                    often = f"{times} forward pass{'es' if times != 1 else ''}"
+                    text = f"{often} at {self.where(event.at)} ran in {mode} mode."
                     return Sentence(text, {"passes": times, "mode": mode})
                 if isinstance(event, Step) and "eval" in event.modes:
                     made = f"{times} optimizer steps at {self.where(event.at)} were" if times != 1 else "One optimizer step was"
