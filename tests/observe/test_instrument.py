@@ -405,7 +405,11 @@ def test_programs_behave_as_before(text: str) -> None:
     instrument.set_hooks(Recorded().hooks(), Limits())
     limits = Limits(epochs=1000)  # every loop goes through our iterator, and none is cut off
     changed = compile(Instrumenter(guide, limits).change(tree, "train.py"), "train.py", "exec")
-    assert _behaviour(changed) == _behaviour(plain)
+    before, after = _behaviour(plain), _behaviour(changed)
+    if before[1] is not None and before[1][0] == "RecursionError":  # how deep it comes is not the program's to say: our calls take stack, too
+        assert after[1][0] == "RecursionError"
+    else:
+        assert after == before
 
 
 def test_what_cannot_be_changed_is_compiled_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
