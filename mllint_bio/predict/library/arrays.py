@@ -821,6 +821,8 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
     if len(indices) == 1 and isinstance(index, Seq) and index.kind == "tuple":
         indices = index.items
         index = indices[0] if len(indices) == 1 else None
+    if value.kind == "index" and isinstance(index, Array) and index.kind in ("table", "array") and index.has_rows:
+        return index.but(kind="array")  # codes are looked up in a list: one entry for each row of the codes
     rowwise = value.kind == "indexer"
     target = value.owner[0] if rowwise and isinstance(value.owner, tuple) else value
     result = _select_rows(run, target, indices, node, rowwise)
