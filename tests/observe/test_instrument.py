@@ -406,7 +406,9 @@ def test_programs_behave_as_before(text: str) -> None:
     limits = Limits(epochs=1000)  # every loop goes through our iterator, and none is cut off
     changed = compile(Instrumenter(guide, limits).change(tree, "train.py"), "train.py", "exec")
     before, after = _behaviour(plain), _behaviour(changed)
-    if before[1] is not None and before[1][0] == "RecursionError":  # how deep it comes is not the program's to say: our calls take stack, too
+    if (
+        before[1] is not None and before[1][0] == "RecursionError"
+    ):  # how deep it comes is not the program's to say: our calls take stack, too
         assert after[1][0] == "RecursionError"
     else:
         assert after == before
