@@ -146,6 +146,11 @@ def files() -> list[str]:
     return sorted(set(_index().values()))
 
 
+def file_of(top_level: str) -> str | None:
+    """Name of the catalog file that describes the package with this top-level import name."""
+    return _index().get(top_level)
+
+
 def catalogued(top_level: str) -> bool:
     """Whether some catalog file describes the package with this top-level import name."""
     return top_level in _index()

@@ -102,15 +102,12 @@ def described(name: str) -> list[tuple[tuple[str, ...], catalog.Entry]]:
     top = name.split(".", 1)[0]
     if top not in _described:
         below: dict[str, list[tuple[tuple[str, ...], catalog.Entry]]] = {}
-        for file in catalog.files():
-            described_library = catalog.library(file)
-            if top not in described_library.imports:
-                continue
-            for path, entry in described_library.entries.items():
-                parts = path.split(".")
-                if parts[0] == top:
-                    for cut in (len(parts) - 1, len(parts) - 2):
-                        if cut >= 1:
-                            below.setdefault(".".join(parts[:cut]), []).append((tuple(parts[cut:]), entry))
+        file = catalog.file_of(top)
+        for path, entry in catalog.library(file).entries.items() if file else ():
+            parts = path.split(".")
+            if parts[0] == top:
+                for cut in (len(parts) - 1, len(parts) - 2):
+                    if cut >= 1:
+                        below.setdefault(".".join(parts[:cut]), []).append((tuple(parts[cut:]), entry))
         _described[top] = below
     return _described[top].get(name, [])
