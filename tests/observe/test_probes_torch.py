@@ -521,6 +521,8 @@ def test_a_forced_seed_takes_the_place_of_the_programs_own(observed: Run) -> Non
     assert first != second
     assert observed(program + "\n", seed=1).output == first
     assert [line(one) for one in events(observed(program, seed=1).log, "Seed")] == [-3]
+    unseeding = "torch.seed()\n" + program
+    assert observed(unseeding, seed=1).output == observed(unseeding, seed=1).output
 
 
 # -- nothing changes -----------------------------------------------------------------------------------------------------

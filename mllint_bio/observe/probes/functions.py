@@ -86,7 +86,9 @@ def seed(recorder: Recorder, entry: Entry, original: Any, args: Sequence[Any], k
     guarded(recorder, entry.path, observe)
     forced = force_seed(recorder, value)
     with recorder.inside("seed"):
-        if forced is None or entry.is_a("unseed") or entry.path.endswith("state"):
+        if forced is not None and entry.is_a("unseed"):
+            return forced  # `torch.seed()` gives back the seed that it took; the forced one stays
+        if forced is None or entry.path.endswith("state"):
             return original(*args, **kwargs)
         name = entry.get("value") or (entry.params[0] if entry.params else "seed")
         rest = {key: argued for key, argued in kwargs.items() if key != name}
