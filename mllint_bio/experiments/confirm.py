@@ -12,12 +12,14 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from mllint_bio.events import Score
 from mllint_bio.experiments import executors, plan, store
 from mllint_bio.experiments.options import CannotStart, ConfirmOptions, Progress, Report
-from mllint_bio.experiments.program import Program, read
+from mllint_bio.experiments.program import Program, read, relative
 from mllint_bio.experiments.results import Confirmation, Result, Verdict
 from mllint_bio.experiments.study import Budget, Study
 from mllint_bio.experiments.verdicts import Verdicts
+from mllint_bio.observe import launch
 from mllint_bio.observe.job import Command, Controls, Job, Outcome, Status
 from mllint_bio.observe.observed import Observed, observe
 from mllint_bio.rule import RegistryError, load_registry
@@ -75,8 +77,6 @@ def confirm(command: Command, options: ConfirmOptions, progress: Report = lambda
 
 
 def _name(program: Program) -> str:
-    from mllint_bio.experiments.program import relative
-
     return relative(program.trace.path, program.command.root)
 
 
@@ -239,8 +239,6 @@ def _refusals(program: Program, first: Outcome) -> list[str]:
 
 def _scores(program: Program, observed: Observed, first: Outcome) -> list[tuple[str, float, str, bool | None]]:
     """(metric, value, place, held out?) of every figure of merit, losses excepted, each place with its last value."""
-    from mllint_bio.events import Score
-
     shown: dict[tuple[str, str], tuple[str, float, str, bool | None]] = {}
     for event in observed.trace.of(Score):
         number = observed.record_of.get(event.id)
@@ -256,8 +254,6 @@ def _scores(program: Program, observed: Observed, first: Outcome) -> list[tuple[
 
 def _keep(job: Job) -> Path:
     """Run once more with the scratch copy left in place, and say where."""
-    from mllint_bio.observe import launch
-
     folder = Path(tempfile.mkdtemp(prefix="mllint-bio-kept-")) / "scratch"
-    launch.run(replace(job, limits=replace(job.limits, seconds=job.limits.seconds)), keep=folder)
+    launch.run(job, keep=folder)
     return folder

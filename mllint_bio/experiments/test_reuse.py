@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mllint_bio.events import Score, Select
-from mllint_bio.experiments import arrays
+from mllint_bio.experiments import arrays, bounded
 from mllint_bio.experiments.arrays import Evaluation
 from mllint_bio.experiments.fresh import build
 from mllint_bio.experiments.metrics import METRICS, Metric, Task, encode, squeeze
@@ -261,21 +258,7 @@ def _split_scores(one: Evaluation, task: Task, metric: Metric, seconds: float) -
             "splits": SPLITS,
         }
         (folder / "request.json").write_text(json.dumps(request))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mllint_bio.experiments.fresh", os.fspath(folder)],
-            cwd=folder,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2))},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            process.wait(seconds + 10)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            process.kill()
-            process.wait()
+        bounded.run("mllint_bio.experiments.fresh", folder, seconds + 10)
         try:
             return [float(value) for value in json.loads((folder / "result.json").read_text())]
         except (OSError, ValueError):

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -20,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mllint_bio.experiments import arrays
+from mllint_bio.experiments import arrays, bounded
 from mllint_bio.experiments.arrays import Evaluation
 from mllint_bio.experiments.metrics import Metric, Task, encode, squeeze
 from mllint_bio.experiments.results import Interval, Plot, Result, Series, Table
@@ -176,7 +173,7 @@ def _baselines(question: _Question, trials: int, seconds: float) -> tuple[list[_
         np.savez(folder / "arrays.npz", X_train=question.X_train, y_train=question.y_train, X_test=question.X_test)
         request = {"classes": classes, "metric": question.metric.name, "trials": trials, "seconds": seconds}
         (folder / "request.json").write_text(json.dumps(request))
-        said = _search(folder, seconds + _GRACE)
+        said = bounded.run("mllint_bio.experiments.search", folder, seconds + _GRACE)
         try:
             records = json.loads((folder / "result.json").read_text())
             with np.load(folder / "outputs.npz") as file:
@@ -190,27 +187,6 @@ def _baselines(question: _Question, trials: int, seconds: float) -> tuple[list[_
             task = task_of(question.truth, output, classes)
             found.append(_Baseline(record["name"], task, record["tried"], record["inner"], record["settings"]))
     return found, errors
-
-
-def _search(folder: Path, seconds: float) -> str:
-    """Run the search; what it said last if it failed."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mllint_bio.experiments.search", os.fspath(folder)],
-        cwd=folder,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2))},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        _, said = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return ""
-    finally:
-        process.kill()
-        process.wait()
-    lines = said.decode(errors="replace").strip().splitlines()
-    return lines[-1][:200] if process.returncode and lines else ""
 
 
 def _constant(question: _Question) -> tuple[str, Task]:

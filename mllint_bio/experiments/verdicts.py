@@ -7,7 +7,7 @@ executed and every row set is known: REFUTED. Anything less is NOT REACHED, with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mllint_bio.diagnostics import Diagnostic
@@ -233,8 +233,3 @@ class Verdicts:
 
     def _result(self, name: str) -> Result | None:
         return next((one for one in self.results if one.name == name), None)
-
-
-def not_reached(diagnostics: Iterable[Diagnostic], reason: str) -> list[Judgement]:
-    """The judgements of a program that could not be started."""
-    return [Judgement(one, Verdict.NOT_REACHED, reason) for one in diagnostics]

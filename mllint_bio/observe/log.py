@@ -38,8 +38,10 @@ and those `.npy` files; `rows` holds one token per row, `source << 40 | row`, -1
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
+import time
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -124,8 +126,6 @@ class Writer:
     """Writes the log of the process it lives in; safe to use from several threads, silent in forked children."""
 
     def __init__(self, path: Path) -> None:
-        import os
-
         self._file = path.open("wb")
         self._lock = threading.RLock()
         self._pid = os.getpid()
@@ -133,9 +133,6 @@ class Writer:
 
     def write(self, *record: Any) -> None:
         """Append a record; it reaches the disk within a fifth of a second of the next one, or at `flush`."""
-        import os
-        import time
-
         if os.getpid() != self._pid:
             return
         with self._lock:
@@ -147,8 +144,6 @@ class Writer:
 
     def flush(self) -> None:
         """Hand everything to the operating system."""
-        import os
-
         if os.getpid() == self._pid:
             with self._lock:
                 self._file.flush()

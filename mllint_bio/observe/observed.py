@@ -162,8 +162,14 @@ class _Builder:
         self._fitted: dict[int, Rows] = {}  # subject number -> rows that it learned from last
         self._symbols: dict[Rows, Rows] = {}  # predicted rows -> the rows that stood for them last
         self._latest: dict[Site, int] = {}  # site of a predicted event -> the latest event there
+        self._paths = {
+            span.path: site.path for site, span in spans.items()
+        }  # relative to the root -> as the static side shows it
+        # Predicted fit -> kind of the fact that it leaves in what is scored.
+        self._kinds = {fact.fit: fact.kind for score in predicted.of(Score) for fact in score.inputs}
         self._sources = {number: one.how for number, one in log.sources.items()}
         self._rowsets: dict[int, Rows] = {}
+        self._by_hand: set[Rows] = set()  # predicted rows that the program makes without a call of a resampler
         self._copied: dict[int, Rows] = {}  # source of rows that the program made by hand -> the rows that they were made from
         self._kept: dict[int, int] = defaultdict(int)
         self._by_statement: dict[Line, list[Event]] = defaultdict(list)
@@ -261,6 +267,7 @@ class _Builder:
             number, subject = record.fields.get("subject"), getattr(match, "subject", None)
             if isinstance(number, int) and isinstance(subject, Subject) and record.kind != "Draw":
                 self._subject(number, subject)
+        self._by_hand = {one.result for one in self._predicted.of(Resample) if one.id not in self._matched}
 
     def _trace_copies(self) -> bool:
         """Rows that the program made by hand (mirrored images, noisy copies) have no known content; where the table that they
@@ -274,16 +281,13 @@ class _Builder:
                 if resample.result not in parts:
                     continue
                 origin = self._symbols.get(resample.data.rows)
-                others = [origin, *(self._symbols.get(part) for part in parts if part not in self._made_by_hand())]
+                others = [origin, *(self._symbols.get(part) for part in parts if part not in self._by_hand)]
                 known = {number for other in others if other is not None for number, _ in masks_of(other)}
                 for number, _ in masks_of(rows):
                     if origin is not None and number not in known and number not in self._copied:
                         self._copied[number] = origin
                         found = True
         return found
-
-    def _made_by_hand(self) -> set[Rows]:
-        return {one.result for one in self._predicted.of(Resample) if one.id not in self._matched}
 
     def _rows(self, number: int) -> Rows:
         if number < 0:
@@ -318,7 +322,7 @@ class _Builder:
 
     def _translated(self, rows: Rows) -> Rows:
         found = self._symbols.get(rows)
-        if found is None and rows in self._made_by_hand():
+        if found is None and rows in self._by_hand:
             origin = next((one.data.rows for one in self._predicted.of(Resample) if one.result == rows), UNKNOWN_ROWS)
             table = next((known for symbol, known in self._symbols.items() if rows in joined(symbol)), None)
             if table is not None:
@@ -521,8 +525,7 @@ class _Builder:
     def _kind(self, event: Fit) -> str:
         """The kind of the fact: by the measured role, or as the static side knows it for roles that have none of their own."""
         kind = LEARNED_KINDS.get(event.role) or LEARNED_KINDS.get(event.role.rpartition(".")[0], "")
-        predicted = self._done.predicted_of.get(event.id)
-        said = next((fact.kind for one in self._predicted.of(Score) for fact in one.inputs if fact.fit == predicted), "")
+        said = self._kinds.get(self._done.predicted_of.get(event.id, -1), "")
         return said if said and said != "unknown" else kind
 
     def _flow(self, learned: Learned) -> list[Learned]:
@@ -570,8 +573,3 @@ class _Builder:
     def _site(self, line: Line) -> Site:
         path = self._paths.get(line[0], line[0])
         return Site(path, -1, -1, line=line[1])
-
-    @property
-    def _paths(self) -> dict[str, str]:
-        """Paths relative to the root -> paths as the static side shows them."""
-        return {span.path: site.path for site, span in self._spans.items()}

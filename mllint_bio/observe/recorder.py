@@ -27,9 +27,6 @@ from mllint_bio.observe.passes import Passes
 
 NOWHERE: Line = ("", 0)
 
-# Events that a batch loop repeats; the others end a run of repeats.
-REPEATED = frozenset({"ZeroGrad", "Backward", "Step", "Loss", "Predict", "Fit:step", "Transform", "Draw", "Score:batch"})
-
 MAX_RECORDS = 200_000
 ALIKE = 6  # batches with the same events, after which the following ones are not looked at one by one
 

@@ -11,7 +11,7 @@ pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 import numpy as np
 
-from mllint_bio.experiments import tuned_baseline
+from mllint_bio.experiments import bounded, tuned_baseline
 from mllint_bio.experiments.metrics import METRICS
 from mllint_bio.experiments.results import Interval, Result
 from mllint_bio.experiments.tuned_baseline import TunedBaseline, judge
@@ -140,7 +140,7 @@ def test_all_baselines_have_equally_many_configurations_when_time_is_over(tmp_pa
 
 def test_a_search_that_dies_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process of the search is bounded and its death is a reason, not a traceback."""
-    monkeypatch.setattr(tuned_baseline, "_search", lambda folder, seconds: "MemoryError")
+    monkeypatch.setattr(bounded, "run", lambda module, folder, seconds: "MemoryError")
     run = Run(tmp_path)
     model = run.subject("Net")
     X, y = linear(60, 0)

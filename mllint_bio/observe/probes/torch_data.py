@@ -227,11 +227,10 @@ class Loaders:
             order = None if self.__dict__.get("_iterator") is not None else _Order(sampler.fget(self))
             if order is not None:
                 orders[self] = order
-            state.local.quiet += 1
             try:
-                iterator = original(self)
+                with state.local:
+                    iterator = original(self)
             finally:
-                state.local.quiet -= 1
                 orders.pop(self, None)
             guarded(state.recorder, "DataLoader.__iter__", lambda: started(self, iterator, order))
             return iterator
@@ -251,15 +250,13 @@ class Loaders:
             current = passes.get(self)
             if current is None or not state.observing():
                 return original(self)
-            state.local.quiet += 1
             try:
-                batch = original(self)
+                with state.local:
+                    batch = original(self)
             except StopIteration:
                 state.recorder.batch = None
                 state.recorder.barrier()
                 raise
-            finally:
-                state.local.quiet -= 1
             guarded(state.recorder, "DataLoader.__next__", lambda: handed(current, batch))
             return batch
 

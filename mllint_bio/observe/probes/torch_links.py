@@ -50,12 +50,6 @@ def install(state: State) -> None:
             _function(torch, name, lambda original: _joining(original, identity, state.compiling))
 
 
-def install_numpy(numpy: Any, identity: Identity) -> None:
-    """Wrap the joining of arrays."""
-    for name in ("concatenate", "vstack", "hstack"):
-        _function(numpy, name, lambda original: _joining(original, identity, lambda: False))
-
-
 def _function(holder: Any, name: str, make: Callable[[Any], Any]) -> None:
     original = getattr(holder, name)
     if hasattr(original, "__mllint_bio_wrapped__"):

@@ -39,11 +39,8 @@ class Losses:
             if mixed is not None:
                 args = [mixed if value is truth else value for value in args]
                 kwargs = {name: mixed if value is truth else value for name, value in kwargs.items()}
-        state.local.quiet += 1
-        try:
+        with state.local:
             result = call(args, kwargs)
-        finally:
-            state.local.quiet -= 1
         guarded(recorder, entry.path, lambda: self._computed(entry, predicted, truth, result))
         return result
 

@@ -81,11 +81,8 @@ class Modules:
         def switch(self: Any, *args: Any, **kwargs: Any) -> Any:
             if not state.observing() or state.local.forward:
                 return original(self, *args, **kwargs)
-            state.local.quiet += 1
-            try:
+            with state.local:
                 result = original(self, *args, **kwargs)
-            finally:
-                state.local.quiet -= 1
             guarded(state.recorder, f"torch.nn.Module.{name}", lambda: switched(self, name))
             return result
 
@@ -97,11 +94,8 @@ class Modules:
         def move(self: Any, *args: Any, **kwargs: Any) -> Any:
             if not state.observing():
                 return original(self, *args, **kwargs)
-            state.local.quiet += 1
-            try:
+            with state.local:
                 result = original(self, *args, **kwargs)
-            finally:
-                state.local.quiet -= 1
             guarded(state.recorder, f"torch.nn.Module.{name}", lambda: moved(self))
             return result
 
@@ -247,11 +241,8 @@ class Modules:
     def _moved(self, module: Any) -> None:
         parameter = next(iter(module._parameters.values()), None)
         if parameter is None:
-            self._state.local.quiet += 1
-            try:
+            with self._state.local:
                 parameter = next(module.parameters(), None)
-            finally:
-                self._state.local.quiet -= 1
         device = parameter.device.type if parameter is not None else "cpu"
         if device == "cpu":
             return

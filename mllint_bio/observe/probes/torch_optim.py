@@ -75,7 +75,6 @@ class Training:
         self._owners: weakref.WeakKeyDictionary[Any, list[Any]] = weakref.WeakKeyDictionary()
         self._looked: dict[int, int] = {}
         self._by_hand: set[int] = set()  # optimizers whose gradients the program clears itself
-        self._managed: set[int] = set()  # optimizers that are inside a step with a closure
         self._initial = False
 
     def install(self) -> None:
@@ -99,17 +98,11 @@ class Training:
             loss = args[0] if args else kwargs.get("tensors")
             if state.recorder.resting:
                 figure(loss)
-                state.local.quiet += 1
-                try:
+                with state.local:
                     return original(*args, **kwargs)
-                finally:
-                    state.local.quiet -= 1
             guarded(state.recorder, "backward", lambda: backward(loss[0] if isinstance(loss, tuple | list) else loss))
-            state.local.quiet += 1
-            try:
+            with state.local:
                 return original(*args, **kwargs)
-            finally:
-                state.local.quiet -= 1
 
         setattr(owner, name, probe)
 
@@ -190,11 +183,8 @@ class Training:
         )
 
     def _module_cleared(self, module: Any) -> None:
-        self._state.local.quiet += 1
-        try:
+        with self._state.local:
             mine = {id(parameter) for parameter in module.parameters()}
-        finally:
-            self._state.local.quiet -= 1
         for key, reference in list(self._state.stepped.items()):
             optimizer = reference()
             if optimizer is None or all(id(p) in mine for group in optimizer.param_groups for p in group["params"]):
@@ -295,14 +285,11 @@ class Training:
 
     def _cover(self, wanted: set[int]) -> tuple[list[Any], bool]:
         candidates = []
-        self._state.local.quiet += 1
-        try:
+        with self._state.local:
             for reference in self._modules.holders:
                 module = reference()
                 if module is not None:
                     candidates.append((reference, {id(p) for p in module.parameters()}))
-        finally:
-            self._state.local.quiet -= 1
         found, rest = [], set(wanted)
         while rest and candidates:
             best = max(candidates, key=lambda one: (len(one[1] & rest), -len(one[1])))

@@ -27,6 +27,13 @@ class Local(threading.local):
     forward = 0
     quiet = 0
 
+    def __enter__(self) -> None:
+        """Be quiet: `with state.local:` around a call of torch that a probe looks at as a whole."""
+        self.quiet += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.quiet -= 1
+
 
 class State:
     """One per recorder. `losses` are the tags of losses that no backward pass has taken yet, `outputs` those of outputs

@@ -57,11 +57,8 @@ class Weights:
         def method(self: Any, *args: Any, **kwargs: Any) -> Any:
             if not state.observing() or state.local.forward:
                 return original(self, *args, **kwargs)
-            state.local.quiet += 1
-            try:
+            with state.local:
                 result = original(self, *args, **kwargs)
-            finally:
-                state.local.quiet -= 1
             guarded(state.recorder, name, lambda: told(self, result, args, kwargs))
             return result
 
@@ -74,11 +71,8 @@ class Weights:
         def function(*args: Any, **kwargs: Any) -> Any:
             if not state.observing():
                 return original(*args, **kwargs)
-            state.local.quiet += 1
-            try:
+            with state.local:
                 result = original(*args, **kwargs)
-            finally:
-                state.local.quiet -= 1
             guarded(state.recorder, name, lambda: told(result, args, kwargs))
             return result
 

@@ -154,11 +154,8 @@ class Metrics:
             def probe(*args: Any, **kwargs: Any) -> Any:
                 if not state.observing():
                     return original(*args, **kwargs)
-                state.local.quiet += 1
-                try:
+                with state.local:
                     result = original(*args, **kwargs)
-                finally:
-                    state.local.quiet -= 1
                 guarded(state.recorder, "torchmetrics", lambda: computed(self, result, None))
                 return result
 
@@ -168,11 +165,8 @@ class Metrics:
         def whole(self: Any, *args: Any, **kwargs: Any) -> Any:
             if not state.observing():
                 return forward(self, *args, **kwargs)
-            state.local.quiet += 1
-            try:
+            with state.local:
                 result = forward(self, *args, **kwargs)
-            finally:
-                state.local.quiet -= 1
             guarded(state.recorder, "torchmetrics", lambda: updated(self, args, kwargs))
             guarded(state.recorder, "torchmetrics", lambda: computed(self, result, "batch"))
             return result
