@@ -40,6 +40,7 @@ from mllint_bio.predict.values import (
     Partial,
     Seq,
     Value,
+    constant,
     join,
     join_all,
     options,
@@ -1175,7 +1176,7 @@ class Run:
     def _format(self, node: ir.Format) -> Value:
         values = [Const(p) if isinstance(p, str) else self.eval(p) for p in node.parts]
         if all(isinstance(v, Const) for v in values):
-            return Const("".join(str(v.value) for v in values if isinstance(v, Const)))
+            return constant("".join(str(v.value) for v in values if isinstance(v, Const)))
         text = "".join(str(v.value) if isinstance(v, Const) else "*" for v in values)
         merged = library.blend(self, values)
         merged = merged.but(shown=frozenset[str]().union(*map(library.shown_of, values)))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_CHOICES = 6
 MAX_ITEMS = 64
+MAX_BITS = 128  # of a computed integer
+MAX_TEXT = 4096  # characters of a computed text
 
 
 class Value:
@@ -39,6 +41,13 @@ class Const(Value):
     """A known constant: number, string, bytes, bool, None, Ellipsis."""
 
     value: Any
+
+
+def constant(value: Any) -> Value:
+    """A computed constant; unknown if it is so large that a loop which goes on computing with it would not end."""
+    if isinstance(value, int) and value.bit_length() > MAX_BITS or isinstance(value, str) and len(value) > MAX_TEXT:
+        return UNKNOWN
+    return Const(value)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+import resource
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mllint_bio.events import Seed
+from mllint_bio.events import Fit, Seed
 from mllint_bio.predict import Analysis, Project, analyse, spans
 from mllint_bio.sources import load_text
 
@@ -118,6 +121,19 @@ def interpreted(text: str) -> Analysis:
     return analysis
 
 
+@pytest.fixture(autouse=True, scope="module")
+def bounded_memory() -> Iterator[None]:
+    """An analysis that takes gigabytes fails with MemoryError, and so with its program, before the system kills the tests."""
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 4 * 2**30, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PROGRAMS)
 def test_any_program(text: str) -> None:
@@ -189,3 +205,29 @@ def test_recursion_and_repetition_are_bounded() -> None:
     )
     (trace,) = interpreted(text).traces
     assert any(type(event).__name__ == "Fit" for event in trace.events)
+
+
+GROWING = {
+    "text": ("'ab'", "X += X"),
+    "format string": ("'ab'", "X = f'{X}{X}{X}'"),
+    "width of a format": ("'ab'", "X = '%900000000d' % 3"),
+    "replaced letters": ("'a'", "X = X.replace('a', 'aa')"),
+    "path": ("'ab'", "X = os.path.join(X, X)"),
+    "power": ("7", "X = X ** 63"),
+    "product": ("7", "X = X * X"),
+    "conversion": ("9.0 ** 63", "X = X * int(X) + float(X)"),
+    "list": ("[1, 2]", "X = X + X"),
+    "nested list": ("1", "X = [X, X, X]"),
+    "unpacked list": ("[1, 2]", "X = [*X, *X]"),
+    "dictionary": ("1", "X = {'a': X, 'b': X}"),
+    "rows": ("np.load('a')", "X = np.concatenate([X, X[1:]])"),
+}
+
+
+@pytest.mark.parametrize(("start", "step"), GROWING.values(), ids=GROWING)
+def test_values_do_not_grow_without_end(start: str, step: str) -> None:
+    """Constants and containers that every statement doubles stay small, straight on and in loops in loops."""
+    loops = [f"{'    ' * depth}for i{depth} in range(9):" for depth in range(8)]
+    lines = ["import os", "np.random.seed(0)", f"X = {start}", *[step] * 60, *loops, "    " * len(loops) + step]
+    (trace,) = interpreted(PRELUDE + "\n".join(lines) + "\nLogisticRegression().fit(X, y)\n").traces
+    assert isinstance(trace.events[0], Seed) and isinstance(trace.events[-1], Fit)

@@ -24,6 +24,7 @@ from mllint_bio.predict.values import (
     Obj,
     Seq,
     Value,
+    constant,
     join,
     join_all,
     options,
@@ -430,6 +431,7 @@ _FOLD: dict[str, Callable[[Any, Any], Any]] = {
     "//": operator.floordiv,
     "%": operator.mod,
 }
+_WIDE = re.compile(r"%[^%a-zA-Z]*\d{4}")  # a format whose result is long however short its arguments are
 
 
 def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value:
@@ -521,15 +523,17 @@ def _divided(run: Run, node: ir.Node, hits: Array) -> None:
 
 def _fold(a: Any, op: str, b: Any) -> Value:
     try:
-        if op in _FOLD and isinstance(a, (int, float, str)) and isinstance(b, (int, float, str)):
-            if op == "*" and (isinstance(a, str) or isinstance(b, str)):
-                return UNKNOWN
-            return Const(_FOLD[op](a, b))
-        if op == "**" and isinstance(a, (int, float)) and isinstance(b, (int, float)) and abs(b) < 64:
-            return Const(a**b)
-    except (TypeError, ZeroDivisionError, OverflowError, ValueError):
-        pass
-    return UNKNOWN
+        if isinstance(a, str):
+            if op == "%" and isinstance(b, (int, float, str)) and not _WIDE.search(a):
+                return constant(a % b)
+            return constant(a + b) if op == "+" and isinstance(b, str) else UNKNOWN
+        if not isinstance(a, (int, float)) or not isinstance(b, (int, float)):
+            return UNKNOWN
+        if op == "**":
+            return constant(a**b) if abs(b) < 64 else UNKNOWN
+        return constant(_FOLD[op](a, b)) if op in _FOLD else UNKNOWN
+    except (TypeError, ArithmeticError, ValueError):
+        return UNKNOWN
 
 
 def as_array(value: Value) -> Array | None:
@@ -1428,7 +1432,7 @@ def _constant_method(run: Run, value: Const, name: str, call: Call) -> Value:
             plain
         ) == len(call.args):
             try:
-                return Const(getattr(value.value, name)(*plain))
+                return constant(getattr(value.value, name)(*plain))
             except (TypeError, ValueError):
                 return UNKNOWN
         if name == "split" and len(plain) == len(call.args):

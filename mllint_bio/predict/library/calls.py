@@ -39,6 +39,7 @@ from mllint_bio.predict.values import (
     Partial,
     Seq,
     Value,
+    constant,
     join_all,
     role_of_name,
 )
@@ -256,7 +257,7 @@ def _path_call(call_: Call) -> Value:
     parts = [v.value if isinstance(v, Const) else v.name if isinstance(v, Array) else "" for v in call_.args]
     text = "/".join(str(p) for p in parts if p)
     if all(isinstance(v, Const) for v in call_.args) and call_.args:
-        return Const(text)
+        return constant(text)
     merged = [a for v in call_.args for a in arrays_in(v)]
     unordered = next((a.unordered for a in merged if a.unordered), None)
     return Array(kind="text", name=text[:120], unordered=unordered)
@@ -981,8 +982,8 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
     if name in _CONVERSIONS:
         if isinstance(first, Const):
             try:
-                return Const(_CONVERSIONS[name](first.value))
-            except (TypeError, ValueError):
+                return constant(_CONVERSIONS[name](first.value))
+            except (TypeError, ValueError, ArithmeticError):
                 return UNKNOWN
         if first is not None and name == "round" and isinstance(first, Array):
             return first
