@@ -98,8 +98,18 @@ class Observation:
         self.status, self.reason, self.place, self.exit_code = Status.FINISHED, "", ("", 0), 0
 
     def catch_termination(self) -> None:
-        """Say where the program is when its time is over."""
+        """Say where the program is when its time is over.
+
+        Not in forked children: a worker of `multiprocessing` that waits for a semaphore would miss a signal which a handler in
+        Python takes just before it begins to wait, and the pool that ends it would wait for ever.
+        """
+
+        def ours_to_default() -> None:
+            if signal.getsignal(signal.SIGTERM) == self._terminated:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
         signal.signal(signal.SIGTERM, self._terminated)
+        os.register_at_fork(after_in_child=ours_to_default)
 
     def failed(self, error: BaseException) -> None:
         """The program ended with an exception."""

@@ -87,6 +87,31 @@ def test_refusals_of_forked_and_spawned_workers_count(tmp_path: Path) -> None:
         assert (refusal.what, refusal.path, refusal.line) == (f"writing {tmp_path}/{method}", "train.py", 5), method
 
 
+def test_forked_workers_end_by_the_signal_itself(tmp_path: Path) -> None:
+    """A handler of ours in a worker that waits for a semaphore could miss the signal; the program's own handler stays."""
+    program = """
+        import multiprocessing, signal
+
+        def handler(_=None):
+            return str(signal.getsignal(signal.SIGTERM))
+
+        def own(number, frame):
+            pass
+
+        multiprocessing.set_start_method("fork")
+        with multiprocessing.Pool(1) as pool:
+            print(pool.map(handler, [0])[0] == str(signal.SIG_DFL))
+        signal.signal(signal.SIGTERM, own)
+        reader, writer = multiprocessing.Pipe()
+        worker = multiprocessing.Process(target=lambda: writer.send(handler() == str(own)))
+        worker.start()
+        print(reader.recv())
+        worker.join()
+    """
+    outcome = execute(tmp_path, program)
+    assert (outcome.status, outcome.output) == (Status.FINISHED, "True\nTrue\n"), outcome.output
+
+
 def test_shared_memory_and_local_sockets_of_the_run(tmp_path: Path) -> None:
     """Shared memory and a server on this machine that the run itself opened work."""
     program = """
