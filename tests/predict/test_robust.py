@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import random
-import resource
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,8 @@ from hypothesis import strategies as st
 from mllint_bio.events import Fit, Seed
 from mllint_bio.predict import Analysis, Project, analyse, spans
 from mllint_bio.sources import load_text
+
+pytestmark = pytest.mark.usefixtures("bounded_memory")
 
 PRELUDE = (
     "import numpy as np\nimport pandas as pd\nimport torch\nfrom torch import nn\n"
@@ -119,19 +118,6 @@ def interpreted(text: str) -> Analysis:
     analysis = analyse(Project(Path("/nonexistent")), [unit])
     spans(unit, [event.at for trace in analysis.traces for event in trace.events if event.at.path == unit.path])
     return analysis
-
-
-@pytest.fixture(autouse=True, scope="module")
-def bounded_memory() -> Iterator[None]:
-    """An analysis that takes gigabytes fails with MemoryError, and so with its program, before the system kills the tests."""
-    if not sys.platform.startswith("linux"):
-        yield
-        return
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 4 * 2**30, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
