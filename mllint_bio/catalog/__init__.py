@@ -241,6 +241,7 @@ LEARNED_KINDS = {
     "feature-selector.unsupervised": "selector-unsupervised",
     "feature-selector": "selector-supervised",
     "column-stat-function": "scale",
+    "column-stat-function.batch-correction": "batch-correction",
     "feature-score": "selector-supervised",
     "inplace-transform.learned": "omics",
     "inplace-transform.batch-correction": "batch-correction",

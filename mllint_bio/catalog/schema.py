@@ -48,6 +48,7 @@ ROLES: dict[str, str] = {
     "stateless-transform": "fit learns nothing from the rows: Transform",
     "stateless-function": "row-wise function: Transform",
     "column-stat-function": "fits and applies in one call: Fit Transform",
+    "column-stat-function.batch-correction": "state over all samples and batches",
     "inplace-transform": "learns from and changes an annotated object in place: Fit Transform",
     "inplace-transform.learned": "state over all cells",
     "inplace-transform.batch-correction": "state over all cells and batches",

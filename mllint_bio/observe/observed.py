@@ -112,7 +112,7 @@ def observable(event: Event) -> bool:
         return False
     if isinstance(event, Score):
         return not event.handwritten
-    if isinstance(event, Fit) and event.role == "statistic":
+    if isinstance(event, Fit) and (event.role == "statistic" or event.subject.api.startswith("statistic.")):
         return False
     if isinstance(event, Split) and event.how not in ("call", "fold", "random"):
         return False

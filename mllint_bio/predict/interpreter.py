@@ -186,6 +186,9 @@ class Run:
         self.drawing_item = 0  # depth of `__getitem__` calls on behalf of a loader
         self.saved: dict[str, Obj] = {}  # file -> model that the program wrote there
         self.statistics: dict[Any, Subject] = {}  # place of a hand-written statistic -> what stands for it
+        self.rankings: dict[Any, int] = {}  # (place, rows) of a statistic that columns were chosen by -> its Fit
+        self.varied: dict[ir.Expr, bool] = {}  # target of a loop -> whether it varies candidates
+        self.selecting: list[Array] = []  # figures of columns that the arms of `if` which execution stands in depend on
         self.columns: dict[str, list[int]] = {}  # column -> Fit events of statistics of that column by group
         self.samples: dict[Rows, Any] = {}  # rows drawn by `sample` -> what a later `drop` of them needs to tell of the split
         self.slices: dict[Any, tuple[Rows, Site]] = {}  # (table, order, boundary) -> the first part cut there
@@ -612,7 +615,13 @@ class Run:
         choice = library.selection_test(self, node.test, test)
         if choice is None:
             library.patience_test(self, node)
-            return self.branches(node, [lambda: self.block(node.body), lambda: self.block(node.orelse)])
+            if not isinstance(test, Array) or test.kind != "columns":
+                return self.branches(node, [lambda: self.block(node.body), lambda: self.block(node.orelse)])
+            self.selecting.append(test)
+            try:
+                return self.branches(node, [lambda: self.block(node.body), lambda: self.block(node.orelse)])
+            finally:
+                self.selecting.pop()
         start = len(self.events)
         number = self.emit(Select, node.test, **choice)
 
@@ -650,7 +659,10 @@ class Run:
 
     def _for(self, node: ir.For) -> Flow:
         iterable = self.eval(node.iterable)
-        loop = self.loop(node, library.loop_kind(self, node.target, node.iterable, iterable), _target_name(node.target))
+        kind = library.loop_kind(self, node.target, node.iterable, iterable)
+        if kind is LoopKind.OTHER and library.varies_candidates(self, node.target, node.body):
+            kind = LoopKind.CANDIDATE
+        loop = self.loop(node, kind, _target_name(node.target))
         members = library.unrolled(self, iterable)
         if members is not None and len(members) <= UNROLL:
             return self._unrolled(node, loop, members)
@@ -925,6 +937,8 @@ class Run:
             return self.force(found[1], found[0].members, name) if found else UNKNOWN
         if isinstance(receiver, Dict) and receiver.cells.get("#bunch") and name in receiver.items:
             return receiver.items[name]
+        if isinstance(receiver, Seq) and name in receiver.cells.get("#fields", ()):
+            return receiver.element()
         if isinstance(receiver, (Seq, Dict, Const)):
             return Bound_(receiver, name)
         return UNKNOWN
@@ -1211,6 +1225,9 @@ class Run:
         other = truth(right)
         if other is not None and other is (node.op == "or") and isinstance(right, Const) and isinstance(right.value, bool):
             return right if not isinstance(left, Array) or not left.scores else library.blend(self, [left, right])
+        for side in (left, right):
+            if isinstance(side, Array) and side.kind == "columns":
+                return side  # figures of columns decide, with whatever else
         return (
             library.blend(self, [left, right]) if not isinstance(left, Obj) and not isinstance(right, Obj) else join(left, right)
         )
@@ -1308,18 +1325,21 @@ class Run:
         filtered = False
         members: Sequence[Value] | None = None
         iterables: list[Value] = []
+        tests: list[Value] = []
         try:
             for target, iterable_node, conditions in node.loops:
                 iterable = self.eval(iterable_node)
                 iterables.append(iterable)
                 kind = library.loop_kind(self, target, iterable_node, iterable)
+                if kind is LoopKind.OTHER and library.varies_candidates(self, target, [node.element]):
+                    kind = LoopKind.CANDIDATE
                 self.loops = (*self.loops, self.loop(node, kind, _target_name(target)))
                 if len(node.loops) == 1 and not conditions:
                     members = library.unrolled(self, iterable)
                 self.assign(target, counted(library.iterated(self, iterable, iterable_node), self.loops[-1]), target)
                 for condition in conditions:
                     filtered = True
-                    self.eval(condition)
+                    tests.append(self.eval(condition))
             if members is not None and len(members) <= UNROLL and node.kind in ("list", "generator", "dict"):
                 return self._comprehend_each(node, members)
             element = self.eval(node.element)
@@ -1338,7 +1358,7 @@ class Run:
         if node.kind == "dict":
             library.coded(self, node, iterables)
             return Dict({}, value if value is not None else element)
-        return library.comprehended(self, node, element, iterables, filtered)
+        return library.comprehended(self, node, element, iterables, filtered, tests)
 
     def _comprehend_each(self, node: ir.Comprehension, members: Sequence[Value]) -> Value:
         results: list[Value] = []

@@ -27,12 +27,24 @@ WITHOUT = {
     "MLB706/bad_scaler_in_dataset_class.py",  # an attribute of an object, split by another method
     "MLB706/bad_codes_looked_up.py",  # codes are exchanged between fit and split
     "MLB706/bad_scaler_in_loader_function.py",  # scaled in one function, split in another
+    "MLB706/bad_clipped_at_quantiles.py",  # two statistics, one clip
+    "MLB706/bad_function_of_columns.py",  # the statistics stand in a function
     "MLB707/bad_selection_in_helper.py",  # the number of features is an argument of the helper
+    "MLB707/bad_correlated_pairs.py",  # a choice by hand over several statements: here and in the next seven
+    "MLB707/bad_correlated_with_outcome.py",
+    "MLB707/bad_correlation_one_by_one.py",
+    "MLB707/bad_importances_by_name.py",
+    "MLB707/bad_most_variable.py",
+    "MLB707/bad_p_values_gene_by_gene.py",
+    "MLB707/bad_p_values_in_a_table.py",
+    "MLB707/bad_ranked_scores.py",
+    "MLB707/bad_fitted_model_selects.py",  # model and selector would both have to move
     "MLB708/bad_behind_an_option.py",  # copied in one block, split in another
     "MLB708/bad_cases_twice.py",  # cases are taken apart and put together by hand
     "MLB708/bad_resampled_minority.py",  # classes are taken apart and put together by hand
     "MLB709/bad_group_mean_of_target.py",  # unseen groups of test rows need a choice
     "MLB709/bad_simulated_table.py",  # likewise
+    "MLB709/bad_mapped_means.py",  # likewise
     "MLB712/bad_prepare_function.py",  # one call fits for both parts
 }
 

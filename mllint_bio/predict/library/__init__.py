@@ -45,6 +45,7 @@ from mllint_bio.predict.library.choices import (
     selection_test,
     statement,
     unrolled,
+    varies_candidates,
 )
 from mllint_bio.predict.library.networks import attached, base_init, born, built, class_role, forward, is_no_grad
 
@@ -90,5 +91,6 @@ __all__ = [
     "unpacked",
     "unrolled",
     "value_method",
+    "varies_candidates",
     "with_content",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import operator
 import re
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
-from mllint_bio.events import Draw, Fit, Learned, Loop, LoopKind, Pairing, Resample, Score, Site, Split, Subject, Unordered
+from mllint_bio.events import Data, Draw, Fit, Learned, Loop, LoopKind, Pairing, Resample, Score, Site, Split, Subject, Unordered
 from mllint_bio.predict import ir
 from mllint_bio.predict.values import (
     NONE,
@@ -189,7 +190,8 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
     if not found:
         return UNKNOWN
     if len(found) == 1:
-        return found[0].but(linear=None, mask=None, stat=None, order=found[0].order)
+        one = found[0]
+        return one.but(linear=None, mask=None, stat=one.stat if one.kind == "columns" else None, order=one.order)
     first, *others = found
     kind, name, group, noise, prediction = "", None, first.group, first.noise, first.prediction
     learned, scores, shown, chosen = first.learned, first.scores, first.shown, first.chosen
@@ -398,9 +400,14 @@ def coded(run: Run, node: ir.Node, iterables: Sequence[Value]) -> None:
             note_unordered(run, counted, "labels", run.site(node))
 
 
-def comprehended(run: Run, node: ir.Comprehension, element: Value, iterables: Sequence[Value], filtered: bool) -> Value:
-    """Result of a comprehension whose element was evaluated once."""
+def comprehended(
+    run: Run, node: ir.Comprehension, element: Value, iterables: Sequence[Value], filtered: bool, conditions: Sequence[Value]
+) -> Value:
+    """Result of a comprehension whose element and conditions were evaluated once."""
     first = iterables[0] if iterables else UNKNOWN
+    named = _selected([one for one in conditions if isinstance(one, Array) and one.kind == "columns"], element)
+    if named is not element:
+        return Seq("set" if node.kind == "set" else "list", (), named)
     if (
         len(iterables) == 1
         and isinstance(first, Array)
@@ -669,6 +676,9 @@ def compare(run: Run, node: ir.Compare, left: Value, op: str, right: Value) -> V
     if isinstance(left, Choice) and isinstance(right, Const) and all(isinstance(o, Const) for o in left.options):
         return UNKNOWN
     a, b = as_array(left), as_array(right)
+    figure = next((x for x in (a, b) if x is not None and _of_columns(x)), None)
+    if figure is not None and (a is None or b is None or not (a.has_rows and b.has_rows) or a.kind == b.kind):
+        return as_columns(figure)
     if a is not None and b is None and a.has_rows and a.prediction is None and a.kind not in ("scalar", "item", "batch"):
         return a.but(kind="mask", mask=((run.site(node), "cmp"), True), linear=None)  # compared with one of several values
     if a is None or b is None:
@@ -904,7 +914,8 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
     if value.kind == "groups":
         return value.but(column=str(first.value)) if isinstance(first, Const) else value
     if value.kind == "stat":
-        return value
+        pairwise = value.stat is not None and value.stat[3] in _PAIRWISE
+        return value.but(column=first.value) if pairwise and isinstance(first, Const) and isinstance(first.value, str) else value
     if isinstance(first, Const):
         if isinstance(first.value, str) and _opaque(value) and not rowwise:
             return _member(value, first.value)
@@ -926,9 +937,10 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
                 second = indices[1] if len(indices) > 1 else None
                 if any(_reverses(i) for i in indices[1:]) and value.kind in ("array", "table", "unknown", "param"):
                     return value.but(owner="augmented")
-                if value.prediction is not None or not isinstance(second, Array):
+                named = [as_columns(a) if _of_columns(a) else a for a in arrays_in(second)] if second is not None else []
+                if value.prediction is not None or not named:
                     return value
-                return value.but(learned=value.learned | second.learned)
+                return functools.reduce(lambda data, columns: choose_columns(run, data, columns), named, value)
             return _slice_rows(run, value, first, node)
         if (
             first.kind in ("list", "tuple")
@@ -941,7 +953,7 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
         if inner and any(a.kind == "index" for a in inner):
             return _by_index(run, value, next(a for a in inner if a.kind == "index"), node)
         if not rowwise and not isinstance(first.element(), Const):
-            return value.but(learned=value.learned | frozenset().union(*(a.learned for a in inner)) if inner else value.learned)
+            return functools.reduce(lambda data, columns: choose_columns(run, data, columns), inner, value)
         return value.but(rows=value.rows.some(run.site(node))) if value.has_rows and rowwise else value
     if isinstance(first, Array):
         return _by_array(run, value, first, node, rowwise)
@@ -980,8 +992,10 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
                 return value.but(rows=inside if positive else value.rows.without(inside), learned=learned, group="")
             return value.but(rows=value.rows.select(key, positive), learned=learned)
         return value.but(rows=value.rows.some(run.site(node)), learned=learned)
+    if index.kind == "columns" and not value.has_rows:
+        return index  # names of columns
     if index.kind == "columns" or any(fact.kind.startswith("selector") for fact in index.learned):
-        return value.but(learned=value.learned | index.learned)
+        return choose_columns(run, value, index)
     if index.kind in ("config", "unknown") and value.has_rows and (value.kind == "array" or rowwise) and not index.has_rows:
         return value.but(rows=value.rows.some(run.first_use(index, node)))
     if index.kind in ("scalar", "item", "config", "unknown") and not rowwise:
@@ -999,6 +1013,55 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
     if value.has_rows and (index.kind in ("array", "table", "unknown", "noise") or (rowwise and index.kind == "unique")):
         return value.but(rows=value.rows.some(("by", _key_of(index), run.site(node) if not _key_of(index) else None)))
     return value
+
+
+RANKINGS = frozenset(
+    {
+        "var",
+        "nanvar",
+        "std",
+        "nanstd",
+        "mad",
+        "median_abs_deviation",
+        "median_absolute_deviation",
+        "corr",
+        "corrwith",
+        "cov",
+        "corrcoef",
+    }
+)  # statistics by which columns are kept or dropped; counts and means find what is missing or not expressed
+_PAIRWISE = frozenset({"corr", "cov", "corrcoef"})
+
+
+def as_columns(value: Array) -> Array:
+    """What names columns by a statistic of each: its index, its order, those above a bound."""
+    return Array(kind="columns", learned=value.learned, stat=value.stat, name=value.name, column=value.column)
+
+
+def _of_columns(value: Array) -> bool:
+    """Whether a statistic has a figure for every column."""
+    return value.kind == "stat" and value.stat is not None and (not value.column or value.stat[3] in _PAIRWISE)
+
+
+def choose_columns(run: Run, value: Array, index: Array) -> Array:
+    """Data with the columns that `index` names: what the index was learned from shapes them.
+
+    Columns that a statistic of the data ranks were selected by its rows, with the labels if it is a correlation with one column.
+    """
+    learned = value.learned | index.learned
+    if index.stat is None or not value.has_rows or index.stat[3] not in RANKINGS:
+        return value.but(learned=learned)
+    rows, site, _, method = index.stat
+    supervised = method == "corrwith" or (method in _PAIRWISE and bool(index.column))
+    role = "feature-selector.supervised" if supervised else "feature-selector.unsupervised"
+    if (site, rows) not in run.rankings:
+        subject = _same_subject(run, site, Subject(api=f"statistic.{method}", role=role, at=site, name=index.name))
+        seen = Array(kind="table", rows=rows, name=index.name).view()
+        run.rankings[site, rows] = run.emit(
+            Fit, site, subject=subject, role=role, data=seen, uses_target=supervised, method=method
+        )
+    kind = "selector-supervised" if supervised else "selector-unsupervised"
+    return value.but(learned=learned | {Learned(run.rankings[site, rows], kind, rows, supervised)})
 
 
 def _within(rows: Rows, table: Rows) -> bool:
@@ -1135,6 +1198,8 @@ def array_attribute(run: Run, value: Array, name: str, node: ir.Node) -> Value:
         return Array(kind="indexer", owner=(value,), rows=value.rows, name=value.name)
     if name == "shape":
         return Array(kind="shape", linear=_length(value), rows=UNKNOWN_ROWS)
+    if name == "index" and (_of_columns(value) or value.kind == "columns"):
+        return as_columns(value)
     if name == "index" and value.has_rows:
         return Array(kind="index", rows=value.rows, base=_base(value.rows), ordered=value.ordered)
     if name in ("n_obs",):
@@ -1231,17 +1296,35 @@ def value_method(run: Run, value: Value, name: str, call: Call) -> Value:
     return apply_method(run, value, described, call, name)
 
 
+_STATISTICS = frozenset({"mean", "median", "std", "var", "sum", "max", "min"})
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """Owner of a table with one row for each group: what was aggregated, where, which column, how."""
+
+    data: Data
+    site: Site
+    column: str
+    how: str
+
+
+def _with_statistic(run: Run, node: ir.Node, value: Array, of: Aggregate) -> Array:
+    """Every row gets a statistic of its group's rows."""
+    result = value.but(kind="table", column="", owner=None)
+    if of.how not in _STATISTICS or not of.data.rows.known:
+        return result
+    subject = _same_subject(run, of.site, Subject(api=f"groupby.{of.how}", role="statistic", at=of.site))
+    number = run.emit(Fit, of.site, subject=subject, role="statistic", data=of.data, method=of.how)
+    run.columns.setdefault(of.column, []).append(number)
+    return result.but(learned=value.learned | {Learned(number, "statistic", of.data.rows)})
+
+
 def _group_statistic(run: Run, value: Array, call: Call) -> Array:
     """`table.groupby(key)[column].transform("mean")`: every row gets a statistic of its group's rows."""
     how = call.at(0)
-    result = value.but(kind="table", column="", owner=None)
-    if not value.has_rows or not isinstance(how, Const) or how.value not in ("mean", "median", "std", "var", "sum", "max", "min"):
-        return result
-    site = run.site(call.node)
-    subject = _same_subject(run, site, Subject(api=f"groupby.{how.value}", role="statistic", at=site))
-    number = run.emit(Fit, call.node, subject=subject, role="statistic", data=value.view(), method=str(how.value))
-    run.columns.setdefault(value.column, []).append(number)
-    return result.but(learned=value.learned | {Learned(number, "statistic", value.rows)})
+    name = str(how.value) if isinstance(how, Const) else ""
+    return _with_statistic(run, call.node, value, Aggregate(value.view(), run.site(call.node), value.column, name))
 
 
 def note_target(run: Run, target: Array) -> None:
@@ -1263,11 +1346,21 @@ def _undescribed_method(run: Run, value: Array, name: str, call: Call) -> Value:
     return merged
 
 
+def _selected(conditions: Sequence[Array], value: Value) -> Value:
+    """What is collected under conditions on figures of columns: names or numbers of chosen columns."""
+    if not conditions or any(array.has_rows or array.scores for array in arrays_in(value)):
+        return value
+    learned = frozenset().union(*(one.learned for one in conditions))
+    ranked = next((one for one in conditions if one.stat is not None), conditions[0])
+    return as_columns(ranked.but(learned=learned))
+
+
 def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
     argument = call.at(0) or UNKNOWN
     if name in ("append", "extend"):
         _note_growth(run, value, argument, call)
     if name in ("append", "add", "appendleft"):
+        argument = _selected(run.selecting, argument)
         nested = len(list(run.loops))
         item = _grouped(run, argument, value) if nested >= 2 else argument
         if nested:
@@ -1473,8 +1566,17 @@ class Operation:
     def apply(self, op: str, value: Array, other: Value | None) -> Value:
         """Result of the operation on `value`; `other` is a second data argument."""
         self._draw(op, value)
+        if value.kind == "columns" or _of_columns(value):
+            if self.name in ("argsort", "argpartition", "where", "nonzero", "flatnonzero", "keys", "idxmax", "idxmin"):
+                columns = as_columns(value)
+                return Seq("tuple", [columns]) if self.name in ("where", "nonzero") and self.call.at(1) is None else columns
+            if op in ("sort", "subset", "head", "tail", "elementwise", "take", "unique") and not self._with_data(other):
+                return value
         handler = _OPERATIONS.get(op)
         return handler(self, value, other) if handler is not None else value
+
+    def _with_data(self, other: Value | None) -> bool:
+        return any(a.has_rows and a.kind not in ("stat", "columns") for a in arrays_in(other)) if other is not None else False
 
     # draws of pandas.sample, np.random.permutation and the like
     def _draw(self, op: str, value: Array) -> None:
@@ -1517,8 +1619,17 @@ class Operation:
         if self.name in ("eq", "ne") and value.prediction is not None:
             return _compare_prediction(self.run, self.call.node, value, "==", as_array(other) or UNKNOWN, other)  # type: ignore[arg-type]
         if self.name == "apply" and isinstance(other, Func):
-            self._through(other, value)
+            result = self._through(other, value)
+            same = isinstance(result, Array) and value.has_rows and result.rows == value.rows
+            learned = result.learned if same and isinstance(result, Array) else value.learned
+            return value.but(linear=None, mask=None, learned=learned)
+        if self.name == "clip":  # at quantiles of the rows
+            for bound in (other, self.call.at(1), self.call.kwargs.get("lower"), self.call.kwargs.get("upper")):
+                if isinstance(bound, Array) and bound.stat is not None:
+                    value = self.fill(value, bound)  # type: ignore[assignment]
             return value.but(linear=None, mask=None)
+        if self.name == "map" and isinstance(other, Array) and isinstance(other.owner, Aggregate) and value.has_rows:
+            return _with_statistic(self.run, self.call.node, value, other.owner)
         if self.name in ("gt", "ge", "lt", "le") and value.prediction is not None:
             return value.but(prediction=_as_output(value.prediction, "label"))
         operators = {"sub": "-", "subtract": "-", "div": "/", "divide": "/", "truediv": "/", "add": "+", "mul": "*"}
@@ -1528,19 +1639,22 @@ class Operation:
             rows=value.rows, kind=value.kind, prediction=value.prediction, linear=None, mask=None
         )
 
-    def _through(self, func: Func, value: Array) -> None:
-        """Enter a function that is applied to every row or column, unless its text shows that it draws, reads and learns
-        nothing."""
+    def _through(self, func: Func, value: Array) -> Value:
+        """Enter a function that is applied to every column, row or member, unless its text shows that it draws, reads and learns
+        nothing. A table hands whole columns to it; what comes back for one of them stands for all."""
         chunk = func.module.skeleton.chunks[func.node.st]
         if chunk.name == func.name and not _MAY_ACT.search(chunk.text):
-            return
-        self.run.call(func, _call(self.call.node, [value.but(kind="item")]))
+            return value
+        whole = value.kind == "table" and not value.column and not self.over_columns()
+        return self.run.call(func, _call(self.call.node, [value if whole else value.but(kind="item")]))
 
     def stat(self, value: Array, other: Value | None) -> Value:
         if value.kind == "noise" and value.drawn.known and not self.over_columns():
             value = as_data(value)
         if value.kind == "groups":
-            return value.but(kind="table", rows=value.rows.derived(self.run.site(self.call.node), "aggregate", self.run.branch))
+            site = self.run.site(self.call.node)
+            owner = Aggregate(value.view(), site, value.column, self.name) if value.has_rows else None
+            return value.but(kind="table", rows=value.rows.derived(site, "aggregate", self.run.branch), owner=owner)
         if self.over_columns():
             pair = self.name in ("max", "min", "sort", "topk")
             if value.prediction is not None and pair:
@@ -1550,7 +1664,9 @@ class Operation:
             return condensed(value.but(kind="figure", mask=None, linear=None), self.name)
         if value.kind in ("table", "array", "unknown", "param") and value.has_rows:
             entry = (value.rows, self.run.site(self.call.node), value.learned, self.name)
-            return value.but(kind="stat", stat=entry, linear=None, mask=None)
+            against = self.name == "corr" and isinstance(other, Array) and other.has_rows  # of one column with another
+            column = (other.column or "target") if against and isinstance(other, Array) else value.column
+            return value.but(kind="stat", stat=entry, linear=None, mask=None, column=column)
         return value.but(linear=None, mask=None)
 
     def standardise(self, value: Array, other: Value | None) -> Value:
@@ -1680,7 +1796,8 @@ class Operation:
 
     def drop(self, value: Array, other: Value | None) -> Value:
         if self.over_columns() or self.argument("columns") is not None or not value.has_rows:
-            return value
+            named = [a for a in arrays_in(self.argument("columns") or other or UNKNOWN) if a.kind == "columns"]
+            return functools.reduce(lambda data, columns: choose_columns(self.run, data, columns), named, value)
         rows = self.argument("index") or other
         array = as_array(rows) if rows is not None else None
         if array is not None and array.kind == "index" and array.has_rows:
@@ -1826,7 +1943,7 @@ class Operation:
             return value
         rows, site, learned, method = stat.stat
         subject = _same_subject(self.run, site, Subject(api=f"statistic.{method}", role="statistic", at=site))
-        number = self.run.emit(Fit, site, subject=subject, role="statistic", data=stat.view(), method="fillna")
+        number = self.run.emit(Fit, site, subject=subject, role="statistic", data=stat.view(), method=self.name)
         return value.but(learned=value.learned | learned | {Learned(number, "statistic", rows)})
 
     def zeros(self, value: Array, other: Value | None) -> Value:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mllint_bio import catalog
 from mllint_bio.events import Data, Loop, LoopKind, Pairing, Save, Score, Select, Split, Step, Weights, ZeroGrad
 from mllint_bio.predict import ir
 from mllint_bio.predict.library.arrays import condensed, directed, lies_by_class, scores_of
@@ -94,6 +95,46 @@ def loop_kind(run: Run, target: ir.Expr, node: ir.Expr, iterable: Value) -> Loop
     if isinstance(inner, Array) and inner.unordered is not None:
         return LoopKind.FILE
     return LoopKind.OTHER
+
+
+_SETTINGS = re.compile(
+    r"^(n_neighbors|n_estimators|n_components|n_features_to_select|num_leaves|max_depth|max_features|max_leaf_nodes|min_samples_\w+"
+    r"|k|C|gamma|alpha|l1_ratio|degree|learning_rate|subsample|colsample_\w+|reg_\w+|lambda_?\w*|hidden\w*|dropout\w*)$"
+)
+_FEATURES = re.compile(r"feat|gene|column|rank|marker|snp|cpg|probe|importan", re.I)
+
+
+def varies_candidates(run: Run, target: ir.Expr, body: Sequence[ir.Node]) -> bool:
+    """Whether every round of a loop builds a model with a setting that the loop varies, or takes so many features of a list."""
+    if target not in run.varied:
+        run.varied[target] = _varies(run, set(_names(target)), body)
+    return run.varied[target]
+
+
+def _varies(run: Run, names: set[str], body: Sequence[ir.Node]) -> bool:
+
+    def varied(node: ir.Node | None) -> bool:
+        return isinstance(node, ir.Name) and node.name in names
+
+    for one in (node for statement in body for node in ir.walk(statement)):
+        if isinstance(one, ir.Call):
+            for position, (keyword, value) in enumerate(one.args):
+                setting = _SETTINGS.match(keyword) if keyword else position == 0 and _builds_model(run, one.func)
+                if setting and varied(value):
+                    return True
+        elif (
+            isinstance(one, ir.Subscript) and isinstance(one.value, (ir.Name, ir.Attribute)) and _FEATURES.search(one.value.name)
+        ):
+            cut = one.index[0] if len(one.index) == 1 else None
+            if isinstance(cut, ir.Slice) and cut.lower is None and varied(cut.upper):
+                return True
+    return False
+
+
+def _builds_model(run: Run, node: ir.Expr) -> bool:
+    made = run.eval(node) if isinstance(node, ir.Name) else None
+    entry = catalog.lookup(made.path) if isinstance(made, Ext) else None
+    return entry is not None and entry.is_a("estimator", "feature-selector")
 
 
 def _holds_object(value: Value) -> bool:
@@ -293,6 +334,9 @@ def kept(run: Run, number: int, node: ir.If, before: dict[str, Value], flow: Flo
     keeps: set[str] = set()
     tested = set(_text_of_test(node.test))
     env = run.frames[-1].env
+    varied = [
+        name for name in env if any(f"_{name}_" in f"_{loop.variable}_" for loop in run.loops if loop.kind is LoopKind.MODEL)
+    ]
     for name, value in list(env.items()):
         old = before.get(name)
         if old is value:
@@ -308,6 +352,8 @@ def kept(run: Run, number: int, node: ir.If, before: dict[str, Value], flow: Flo
                 keeps.add("model")
         elif isinstance(value, Const) and value.value is True and "stop" in name.lower():
             keeps.add("stop")
+        elif isinstance(value, Const) and isinstance(value.value, str) and any(value is env.get(n) for n in varied if n != name):
+            keeps.add("candidate")
         elif _BEST.search(name):
             keeps.add("score")
     for event in run.events[start:]:

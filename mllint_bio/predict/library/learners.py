@@ -135,6 +135,11 @@ def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
 
 def _learned_of(obj: Obj) -> frozenset[Learned]:
     found = obj.cells.get("#learned")
+    if found is None and obj.subject.given.get("prefit") is True:  # it chooses by a model that was fitted before
+        model = obj.cells.get("#inner")
+        number, data = (model.cells.get("#fit"), model.cells.get("#fit-data")) if isinstance(model, Obj) else (None, None)
+        if isinstance(number, int) and isinstance(data, Array):
+            return frozenset({Learned(number, "selector-model", data.rows, True)})
     return found if isinstance(found, frozenset) else frozenset()
 
 
@@ -1010,11 +1015,11 @@ def feature_score(run: Run, entry: Entry, call: Call) -> Value:
     )
     calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose=None)
     fact = Learned(number, "selector-supervised", data.rows, True)
-    return (
-        Seq("tuple", [Array(kind="columns", learned=frozenset({fact}))] * 2)
-        if _api(entry) != "mutual_info_classif"
-        else Array(kind="columns", learned=frozenset({fact}))
-    )
+    columns = Array(kind="columns", learned=frozenset({fact}))
+    return Seq("tuple", [columns, columns]) if entry.get("style") == "pair" else columns
+
+
+_TEST_RESULTS = frozenset({"statistic", "pvalue", "correlation", "test_statistic", "p_value"})  # scipy, lifelines
 
 
 def stat_test(run: Run, entry: Entry, call: Call) -> Value:
@@ -1042,7 +1047,9 @@ def stat_test(run: Run, entry: Entry, call: Call) -> Value:
         Fit, call.node, subject=subject, role=entry.role, data=features.view(), uses_target=True, method=_api(entry)
     )
     chosen = Array(kind="columns", learned=frozenset({Learned(number, "selector-supervised", rows, True)}))
-    return Seq("tuple", [chosen, chosen])
+    result = Seq("tuple", [chosen, chosen])
+    result.cells["#fields"] = _TEST_RESULTS
+    return result
 
 
 def inplace(run: Run, entry: Entry, call: Call) -> Value:

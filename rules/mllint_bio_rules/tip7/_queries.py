@@ -27,7 +27,8 @@ _KINDS = {
     "imputer": "impute",
     "statistic": "hand-written",
     **{k: k for k in ("scale", "impute", "quantile", "discretise", "vectorise", "decompose", "cluster", "representation")},
-    **{k: k for k in ("hand-written", "supervised", "selector-supervised", "selector-unsupervised")},
+    "selector-model": "selector-supervised",
+    **{k: k for k in ("hand-written", "supervised", "selector-supervised", "selector-unsupervised", "batch-correction")},
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Predict, Score, Select
+from mllint_bio.events import Predict, Report, Score, Select
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -61,8 +61,8 @@ class ThresholdChosenOnTestSet(Rule):
             if select.what != "threshold" or select.at in told or role_of(select.data) == "validation":
                 continue
             for score in trace.scores:
-                linked = select.id in score.chosen
-                if score.id < select.id or score.family != "label" or not (linked or _cut_by_hand(trace, score)):
+                linked = select.id in score.chosen or _best_shown(trace, select, score)
+                if score.family != "label" or not (linked or (score.id > select.id and _cut_by_hand(trace, score))):
                     continue
                 if not same_view(score.data, select.data) or not trace.held_out(score) or trace.exclusive(select, score):
                     continue
@@ -76,6 +76,19 @@ class ThresholdChosenOnTestSet(Rule):
                     confidence=held_out_confidence(score) if linked else Confidence.LIKELY,
                 )
                 break
+
+
+def _best_shown(trace: Trace, select: Select, score: Score) -> bool:
+    """Whether the figure of the best threshold is reported: the one that chose it."""
+    if score.id not in select.scores:
+        return False
+    after = (report for report in trace.of(Report) if score.id in report.scores and report.id > select.id)
+    return any(report.loops == select.loops[: len(report.loops)] and _of_best(select, report) for report in after)
+
+
+def _of_best(select: Select, report: Report) -> bool:
+    outside = len(report.loops) < len(select.loops)  # the best one so far, shown when the loop over thresholds is over
+    return outside and "score" in select.keeps if select.how == "if" else "max" in report.shown
 
 
 def _cut_by_hand(trace: Trace, score: Score) -> bool:
