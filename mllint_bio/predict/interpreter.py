@@ -187,6 +187,8 @@ class Run:
         self.saved: dict[str, Obj] = {}  # file -> model that the program wrote there
         self.statistics: dict[Any, Subject] = {}  # place of a hand-written statistic -> what stands for it
         self.rankings: dict[Any, int] = {}  # (place, rows) of a statistic that columns were chosen by -> its Fit
+        self.prepared: set[tuple[Obj, str]] = set()  # data modules and the stages that they were set up for
+        self.masked: dict[Any, set[bool]] = {}  # (rows, key of a random mask) -> sides that were taken
         self.varied: dict[ir.Expr, bool] = {}  # target of a loop -> whether it varies candidates
         self.selecting: list[Array] = []  # figures of columns that the arms of `if` which execution stands in depend on
         self.columns: dict[str, list[int]] = {}  # column -> Fit events of statistics of that column by group
@@ -938,7 +940,7 @@ class Run:
         if isinstance(receiver, Dict) and receiver.cells.get("#bunch") and name in receiver.items:
             return receiver.items[name]
         if isinstance(receiver, Seq) and name in receiver.cells.get("#fields", ()):
-            return receiver.element()
+            return receiver.cells["#fields"][name]  # type: ignore[no-any-return]
         if isinstance(receiver, (Seq, Dict, Const)):
             return Bound_(receiver, name)
         return UNKNOWN

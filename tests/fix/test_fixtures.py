@@ -29,6 +29,7 @@ WITHOUT = {
     "MLB706/bad_scaler_in_loader_function.py",  # scaled in one function, split in another
     "MLB706/bad_clipped_at_quantiles.py",  # two statistics, one clip
     "MLB706/bad_function_of_columns.py",  # the statistics stand in a function
+    "MLB706/bad_statistic_in_data_module.py",  # split in the same method, into attributes
     "MLB707/bad_selection_in_helper.py",  # the number of features is an argument of the helper
     "MLB707/bad_correlated_pairs.py",  # a choice by hand over several statements: here and in the next seven
     "MLB707/bad_correlated_with_outcome.py",

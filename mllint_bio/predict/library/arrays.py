@@ -676,6 +676,8 @@ def compare(run: Run, node: ir.Compare, left: Value, op: str, right: Value) -> V
     if isinstance(left, Choice) and isinstance(right, Const) and all(isinstance(o, Const) for o in left.options):
         return UNKNOWN
     a, b = as_array(left), as_array(right)
+    if a is not None and a.kind == "noise" and a.order is not None and isinstance(right, Const):
+        return Array(kind="mask", mask=(RandomMask(a.order, right.value), op in ("<", "<=", "==")))
     figure = next((x for x in (a, b) if x is not None and _of_columns(x)), None)
     if figure is not None and (a is None or b is None or not (a.has_rows and b.has_rows) or a.kind == b.kind):
         return as_columns(figure)
@@ -788,6 +790,8 @@ def negated(run: Run, value: Value) -> Value:
     if isinstance(value, Array):
         if value.kind == "complement-of":
             return value
+        if value.kind == "noise" and value.order is not None:
+            return Array(kind="mask", mask=(RandomMask(value.order), False))
         return value.but(
             mask=(value.mask[0], not value.mask[1]) if value.mask is not None else None, kind="mask" if value.mask else value.kind
         )
@@ -918,7 +922,7 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
         return value.but(column=first.value) if pairwise and isinstance(first, Const) and isinstance(first.value, str) else value
     if isinstance(first, Const):
         if isinstance(first.value, str) and _opaque(value) and not rowwise:
-            return _member(value, first.value)
+            return member_of(value, first.value)
         if isinstance(first.value, str):
             return value.but(column=first.value) if value.kind != "dict-like" else value
         if first.value is None or first.value is Ellipsis:
@@ -961,6 +965,14 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
 
 
 @dataclass(frozen=True, slots=True)
+class RandomMask:
+    """Key of a mask: rows whose random number, drawn at `drawn`, is below `bound`."""
+
+    drawn: Any
+    bound: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class ByIdentifier:
     """Key of a mask: the rows of `table` whose identifier is among those of `rows`, a part of its distinct identifiers."""
 
@@ -981,6 +993,8 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
             if index.rows.known
             else value.rows.some(run.site(node))
         )
+    if index.kind == "noise" and index.order is not None and value.has_rows and not index.drawn.known:
+        index = Array(kind="mask", mask=(RandomMask(index.order), True))  # `np.random.choice([True, False], len(table))`
     if index.kind == "mask" or index.mask is not None:
         learned = value.learned | {fact for fact in index.learned if fact.kind.startswith("selector")}
         if not value.has_rows:
@@ -990,6 +1004,8 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
             inside = key.rows.moved(key.table, value.rows) if isinstance(key, ByIdentifier) else UNKNOWN_ROWS
             if inside.known:
                 return value.but(rows=inside if positive else value.rows.without(inside), learned=learned, group="")
+            if isinstance(key, RandomMask):
+                _note_random(run, node, value, key, positive)
             return value.but(rows=value.rows.select(key, positive), learned=learned)
         return value.but(rows=value.rows.some(run.site(node)), learned=learned)
     if index.kind == "columns" and not value.has_rows:
@@ -1062,6 +1078,27 @@ def choose_columns(run: Run, value: Array, index: Array) -> Array:
         )
     kind = "selector-supervised" if supervised else "selector-unsupervised"
     return value.but(learned=learned | {Learned(run.rankings[site, rows], kind, rows, supervised)})
+
+
+def _note_random(run: Run, node: ir.Node, value: Array, key: RandomMask, positive: bool) -> None:
+    """The rows under a random mask and the others are a split: record it where the second part is taken."""
+    taken = run.masked.setdefault((value.rows, key), set())
+    taken.add(positive)
+    if len(taken) < 2 or (value.rows, key) in run.sliced:
+        return
+    run.sliced.add((value.rows, key))
+    stream, seeded = run.orders.get(key.drawn, ("", None))
+    run.emit(
+        Split,
+        node,
+        data=value.view(),
+        parts=(value.rows.select(key, True), value.rows.select(key, False)),
+        how="random",
+        api="mask",
+        shuffles=True,
+        seeded=seeded,
+        stream=stream,
+    )
 
 
 def _within(rows: Rows, table: Rows) -> bool:
@@ -1214,7 +1251,7 @@ def array_attribute(run: Run, value: Array, name: str, node: ir.Node) -> Value:
     if value.kind in ("unknown", "param") and not value.has_rows:
         return Array(kind="unknown", name=name)
     if _opaque(value):
-        return _member(value, name)
+        return member_of(value, name)
     return value.but(column=name, linear=None, mask=None, name=value.name)
 
 
@@ -1229,7 +1266,7 @@ def _opaque(value: Array) -> bool:
     return value.has_rows and (value.owner == "restored" or (value.kind == "weights" and from_file))
 
 
-def _member(value: Array, name: str) -> Array:
+def member_of(value: Array, name: str) -> Array:
     """`data["train"]` or `study.drugs` of an unpickled object: two roles are different rows, samples and labels go together, and
     of the rest nothing is known."""
     role = role_of_name(name)
@@ -1290,10 +1327,45 @@ def value_method(run: Run, value: Value, name: str, call: Call) -> Value:
         return Updated(value.but(unordered=None, ordered=""), NONE)
     if value.kind == "groups" and name == "transform":
         return _group_statistic(run, value, call)
+    if name == "train_test_split" and value.has_rows:
+        return _split_dataset(run, value, call)
     described = catalog.method(name)
     if described is None:
         return _undescribed_method(run, value, name, call)
     return apply_method(run, value, described, call, name)
+
+
+_DATASET_SPLIT = (  # https://huggingface.co/docs/datasets/package_reference/main_classes#datasets.Dataset.train_test_split
+    "test_size",
+    "train_size",
+    "shuffle",
+    "stratify_by_column",
+    "seed",
+)
+
+
+def _split_dataset(run: Run, value: Array, call: Call) -> Dict:
+    """`datasets.Dataset.train_test_split`: a dictionary of two parts."""
+    site = run.site(call.node)
+    shuffle, seed = call.get("shuffle", _DATASET_SPLIT), call.get("seed", _DATASET_SPLIT)
+    shuffles = not (isinstance(shuffle, Const) and shuffle.value is False)
+    seeded = seed is not None and seed is not NONE
+    if shuffles and not seeded:
+        emit_draw(run, call.node, "numpy", "Dataset.train_test_split", "split")
+    parts = (value.rows.part(site, 0, 2, random=shuffles), value.rows.part(site, 1, 2, random=shuffles))
+    run.emit(
+        Split,
+        call.node,
+        data=value.view(),
+        parts=parts,
+        how="call",
+        api="Dataset.train_test_split",
+        shuffles=shuffles,
+        seeded=seeded,
+        stratified=call.get("stratify_by_column", _DATASET_SPLIT) is not None,
+        stream="numpy",
+    )
+    return Dict({role: value.but(rows=rows, name=role, order=None) for role, rows in zip(("train", "test"), parts, strict=True)})
 
 
 _STATISTICS = frozenset({"mean", "median", "std", "var", "sum", "max", "min"})
@@ -1660,8 +1732,14 @@ class Operation:
             if value.prediction is not None and pair:
                 return Seq("tuple", [value, value.but(prediction=_as_output(value.prediction, "label"), activation="")])
             return value.but(linear=None, mask=None)
+        if value.scores and value.owner == "folds" and self.name in ("max", "amax", "nanmax"):
+            from mllint_bio.predict.library.choices import choose
+
+            return choose(self.run, self.call.node, value, "max")
         if value.prediction is not None or value.scores or value.kind in ("hits", "mask"):
             return condensed(value.but(kind="figure", mask=None, linear=None), self.name)
+        if self.name == "value_counts" and value.column and value.has_rows:
+            note_repetition(self.run, value.rows, value.column)
         if value.kind in ("table", "array", "unknown", "param") and value.has_rows:
             entry = (value.rows, self.run.site(self.call.node), value.learned, self.name)
             against = self.name == "corr" and isinstance(other, Array) and other.has_rows  # of one column with another

@@ -547,7 +547,8 @@ def _generator_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
     entry = catalog.lookup(path if name != "integers" else "numpy.random.randint")
     run.orders[run.site(call_.node)] = ("own", bool(obj.cells.get("#seeded")))
     if entry is not None and entry.is_a("draw"):
-        return Array(kind="noise", noise=obj.subject.label, drawn=_drawn_rows(run, entry, call_))
+        drawn = _drawn_rows(run, entry, call_)
+        return Array(kind="noise", noise=obj.subject.label, drawn=drawn, order=run.site(call_.node))
     if entry is not None and entry.is_a("array"):
         fields = {k: v for k, v in entry.fields.items() if k != "draws"}
         return _apply(run, Entry(entry.path, entry.role, fields), call_)
@@ -563,8 +564,9 @@ def _draw(run: Run, entry: Entry, call_: Call) -> Value:
     merged = blend(run, [v for v in call_.everything() if isinstance(v, Array) and v.has_rows])
     if merged.has_rows:
         return merged.but(noise="draw")
-    del emitted
-    return Array(kind="noise", noise="draw", linear=None, drawn=_drawn_rows(run, entry, call_))
+    site = run.site(call_.node)
+    run.orders.setdefault(site, (emitted[0] if emitted else str(entry.get("stream") or ""), False))
+    return Array(kind="noise", noise="draw", linear=None, drawn=_drawn_rows(run, entry, call_), order=site)
 
 
 def _drawn_rows(run: Run, entry: Entry, call_: Call) -> Rows:
@@ -658,6 +660,8 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         return value.but(kind="figure")
     if op == "sample" and isinstance(first, Seq) and not value.has_rows:
         operation._draw(op, UNKNOWN)
+        if first.items and all(isinstance(item, Const) and isinstance(item.value, bool) for item in first.items):
+            return Array(kind="noise", noise="draw", order=run.site(call_.node))  # a mask
         return first.element() if name == "choice" else Seq("list", (), first.element())
     others = list(call_.args[1:]) if call_.args and call_.args[0] is first else call_.args
     return operation.apply(
@@ -744,6 +748,11 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
         return Seq("tuple", [data.but(kind="array", column="features"), data.but(kind="array", column="target")])
     if yields == "object":
         return run.saved.get(str(text)) or data.but(kind="unknown", owner="restored")
+    if yields == "split-dict":  # `datasets.load_dataset`: parts by their names, unless one is asked for
+        asked = call_.get("split", entry.params)
+        if isinstance(asked, Seq) and asked.exact:
+            return Seq("list", [arrays.member_of(data, str(p.value)) if isinstance(p, Const) else data for p in asked.items])
+        return data.but(kind="dataset", owner="restored" if asked is None else None)
     if yields == "loader":
         subject = make_subject(run, entry, call_)
         shuffle = (

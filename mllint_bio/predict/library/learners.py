@@ -1019,7 +1019,7 @@ def feature_score(run: Run, entry: Entry, call: Call) -> Value:
     return Seq("tuple", [columns, columns]) if entry.get("style") == "pair" else columns
 
 
-_TEST_RESULTS = frozenset({"statistic", "pvalue", "correlation", "test_statistic", "p_value"})  # scipy, lifelines
+_TEST_RESULTS = ("statistic", "pvalue", "correlation", "test_statistic", "p_value")  # scipy, lifelines
 
 
 def stat_test(run: Run, entry: Entry, call: Call) -> Value:
@@ -1048,7 +1048,7 @@ def stat_test(run: Run, entry: Entry, call: Call) -> Value:
     )
     chosen = Array(kind="columns", learned=frozenset({Learned(number, "selector-supervised", rows, True)}))
     result = Seq("tuple", [chosen, chosen])
-    result.cells["#fields"] = _TEST_RESULTS
+    result.cells["#fields"] = dict.fromkeys(_TEST_RESULTS, chosen)
     return result
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mllint_bio.events import LoopKind, Save, Score, Unresolved, Weights
 from mllint_bio.findings import Confidence, Finding, Severity
+from mllint_bio.rows import Part, Slice
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace, first
 from mllint_bio_rules.tip7._queries import trainings_of
@@ -62,7 +63,7 @@ class EvaluatedOnTrainingData(Rule):
 
     def check(self, trace: Trace) -> Iterator[Finding]:
         """Training scores of programs without any other score."""
-        if not trace.is_program or any(s.cross_validated or not s.data.rows.subset(s.fitted) for s in trace.scores):
+        if not trace.is_program or any(s.cross_validated or not (_of_training(s) or _of_all(s)) for s in trace.scores):
             return  # an unknown answer may be a held-out score
         elsewhere = first(
             e
@@ -86,13 +87,25 @@ class EvaluatedOnTrainingData(Rule):
             told.add(id(subject))
             handed_on = not trace.resolved or any(subject in call.touches for call in trace.of(Unresolved))
             training = trainings_of(trace, subject, score)
+            rows = "the rows that it was trained on" if _of_training(score) else "all rows, those that it was trained on included"
             yield self.finding(
                 score,
-                f"`{score.metric}`, the only score of `{subject.label}`, is computed on the rows that it was trained on.",
+                f"`{score.metric}`, the only score of `{subject.label}`, is computed on {rows}.",
                 evidence=[("trained here", training[-1] if training else None)],
                 confidence=Confidence.LIKELY if progress or elsewhere or handed_on else Confidence.CERTAIN,
                 variant="resubstitution-threshold" if _curve(score) else "",
             )
+
+
+def _of_training(score: Score) -> bool:
+    return bool(score.data.rows.subset(score.fitted))
+
+
+def _of_all(score: Score) -> bool:
+    """Whether the scored rows were split, and one side trained the model."""
+    whole, part = score.data.rows.steps(), score.fitted.steps()
+    split = len(part) > len(whole) > 0 and part[: len(whole)] == whole and isinstance(part[len(whole)], (Part, Slice))
+    return split and score.data.named_role not in ("validation", "test")
 
 
 def _curve(score: Score) -> bool:
