@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mllint_bio.catalog import lookup
-from mllint_bio.events import Event, Loop, LoopKind, Report, Select, Site, Step, Subject, Unresolved
+from mllint_bio.events import Event, Learned, Loop, LoopKind, Report, Select, Site, Step, Subject, Unresolved
 from mllint_bio.predict import ir
 from mllint_bio.predict.project import Module, Project
 from mllint_bio.predict.values import (
@@ -187,6 +187,7 @@ class Run:
         self.saved: dict[str, Obj] = {}  # file -> model that the program wrote there
         self.statistics: dict[Any, Subject] = {}  # place of a hand-written statistic -> what stands for it
         self.rankings: dict[Any, int] = {}  # (place, rows) of a statistic that columns were chosen by -> its Fit
+        self.ranked: dict[Rows, frozenset[Learned]] = {}  # rows -> the ranking of their columns that was made last
         self.prepared: set[tuple[Obj, str]] = set()  # data modules and the stages that they were set up for
         self.masked: dict[Any, set[bool]] = {}  # (rows, key of a random mask) -> sides that were taken
         self.varied: dict[ir.Expr, bool] = {}  # target of a loop -> whether it varies candidates

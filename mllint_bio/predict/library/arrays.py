@@ -921,6 +921,8 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
         pairwise = value.stat is not None and value.stat[3] in _PAIRWISE
         return value.but(column=first.value) if pairwise and isinstance(first, Const) and isinstance(first.value, str) else value
     if isinstance(first, Const):
+        if first.value == "rank_genes_groups" and value.rows in run.ranked:  # of `adata.uns`
+            return Array(kind="columns", learned=run.ranked[value.rows])
         if isinstance(first.value, str) and _opaque(value) and not rowwise:
             return member_of(value, first.value)
         if isinstance(first.value, str):

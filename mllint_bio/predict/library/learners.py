@@ -1002,6 +1002,8 @@ def feature_score(run: Run, entry: Entry, call: Call) -> Value:
     data = data_of(call.get("X", entry.params) or call.at(0) or UNKNOWN)
     if not data.has_rows:
         return UNKNOWN
+    if entry.get("style") == "ranked":  # what another call left in the annotated data
+        return Array(kind="columns", learned=run.ranked.get(data.rows, frozenset()))
     site = run.site(call.node)
     subject = arrays._same_subject(run, site, Subject(api=entry.path, role="feature-selector.supervised", at=site))
     number = run.emit(
@@ -1015,6 +1017,7 @@ def feature_score(run: Run, entry: Entry, call: Call) -> Value:
     )
     calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose=None)
     fact = Learned(number, "selector-supervised", data.rows, True)
+    run.ranked[data.rows] = frozenset({fact})
     columns = Array(kind="columns", learned=frozenset({fact}))
     return Seq("tuple", [columns, columns]) if entry.get("style") == "pair" else columns
 
