@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mllint_bio.catalog import lookup
 from mllint_bio.events import Event, Learned, Loop, LoopKind, Report, Select, Site, Step, Subject, Unresolved
@@ -48,6 +48,9 @@ from mllint_bio.predict.values import (
 )
 from mllint_bio.rows import UNKNOWN_ROWS, Rows, either, source
 
+if TYPE_CHECKING:
+    from mllint_bio.predict.library.passes import Pass
+
 E = TypeVar("E", bound=Event)
 
 # What a run remembers beside events and cells; an excursion puts it back.
@@ -67,6 +70,7 @@ _NOTES = (
     "indexed",
     "visits",
     "applied",
+    "passes",
     "stepped",
     "_seen",
     "_counts",
@@ -206,6 +210,7 @@ class Run:
         self.visits: dict[Any, int] = {}  # (loader, place of the pass) -> number of the pass
         self.backward: Array = UNKNOWN  # the loss of the last backward pass
         self.applied: dict[Subject, Obj] = {}  # networks known only from their use
+        self.passes: dict[Any, Pass] = {}  # network, its mode and the form of its arguments -> the pass that was followed
         self._journal: list[dict[tuple[Heap, str], Any]] = []
         self._seen: dict[Any, int] = {}
         self._stack: list[Func] = []

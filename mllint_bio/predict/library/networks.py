@@ -29,7 +29,7 @@ from mllint_bio.events import (
 )
 from mllint_bio.events import Predict as PredictEvent
 from mllint_bio.predict import ir
-from mllint_bio.predict.library import arrays, calls, hooks, learners
+from mllint_bio.predict.library import arrays, calls, hooks, learners, passes
 from mllint_bio.predict.library.arrays import arrays_in, blend, data_of, emit_score, objects_in
 from mllint_bio.predict.values import (
     NONE,
@@ -58,6 +58,7 @@ _MODULE_NAME = re.compile(
     re.I,
 )
 _LOSS_NAME = re.compile(r"(criterion|loss_?(fn|func|function|f)?$|_loss$|^loss)", re.I)
+_OUTPUTS = {"softmax": "score", "sigmoid": "score", "log_softmax": "score", "linear": "logit"}  # by activation
 _TRANSPARENT = frozenset(
     {"DataParallel", "DistributedDataParallel", "compile", "script", "trace", "spectral_norm", "weight_norm"}
 )
@@ -166,12 +167,15 @@ def forward(run: Run, obj: Obj, member: Func, call: Call) -> Value:
     outermost = run.inside_forward == 0
     run.inside_forward += 1
     try:
-        inner = run.inline(member, call, obj)
+        inner, remembered = passes.applied(run, obj, member, call, lambda: run.inline(member, call, obj))
     finally:
         run.inside_forward -= 1
-    if not outermost:
-        return inner
-    return _predicted(run, obj, inner, call)
+    if outermost:
+        return _predicted(run, obj, inner, call)
+    if remembered:
+        data = blend(run, call.everything())
+        return _of_rows(inner, data, lambda _: data.prediction)
+    return inner
 
 
 def _predicted(run: Run, obj: Obj, inner: Value, call: Call) -> Value:
@@ -191,53 +195,44 @@ def _predicted(run: Run, obj: Obj, inner: Value, call: Call) -> Value:
         mode_dependent=None if dependent and obj.cells.get("#unclear") else dependent,
     )
 
-    def mark(value: Value, depth: int = 2) -> Value:
-        if isinstance(value, Array):
-            activation = value.activation
-            output = {"softmax": "score", "sigmoid": "score", "log_softmax": "score", "linear": "logit"}.get(
-                activation, "unknown"
-            )
-            if value.prediction is not None and value.prediction.output == "label":
-                output = "label"
-            learned = data.learned | value.learned
-            return value.but(
-                kind="array",
-                rows=data.rows,
-                name=data.name,
-                learned=learned,
-                prediction=Prediction(obj.subject, data.rows, output, event),
-                loader=data.loader,
-                visit=data.visit,
-                group=data.group,
-                ordered=data.ordered,
-                scores=frozenset(),
-                linear=None,
-                mask=None,
-                stat=None,
-            )
-        if isinstance(value, Seq) and depth:
-            return Seq(
-                value.kind,
-                [mark(item, depth - 1) for item in value.items],
-                mark(value.rest, depth - 1) if value.rest is not None else None,
-            )
-        if isinstance(value, Dict) and depth:
-            return Dict(
-                {k: mark(v, depth - 1) for k, v in value.items.items()},
-                mark(value.rest, depth - 1) if value.rest is not None else None,
-            )
-        if isinstance(value, Choice):
-            return join_all([mark(option, depth) for option in value.options])
-        return Array(
+    def predict(value: Array) -> Prediction:
+        output = _OUTPUTS.get(value.activation, "unknown")
+        if value.prediction is not None and value.prediction.output == "label":
+            output = "label"
+        return Prediction(obj.subject, data.rows, output, event)
+
+    return _of_rows(inner, data, predict)
+
+
+def _of_rows(value: Value, data: Array, predict: Callable[[Array], Prediction | None], depth: int = 2) -> Value:
+    """What a pass gave, as the output for the rows of `data`."""
+    if isinstance(value, Array):
+        return value.but(
             kind="array",
             rows=data.rows,
             name=data.name,
-            learned=data.learned,
-            prediction=Prediction(obj.subject, data.rows, "unknown", event),
+            learned=data.learned | value.learned,
+            prediction=predict(value),
             loader=data.loader,
+            visit=data.visit,
+            group=data.group,
+            ordered=data.ordered,
+            scores=frozenset(),
+            linear=None,
+            mask=None,
+            stat=None,
         )
-
-    return mark(inner)
+    if isinstance(value, Seq) and depth:
+        rest = _of_rows(value.rest, data, predict, depth - 1) if value.rest is not None else None
+        return Seq(value.kind, [_of_rows(item, data, predict, depth - 1) for item in value.items], rest)
+    if isinstance(value, Dict) and depth:
+        rest = _of_rows(value.rest, data, predict, depth - 1) if value.rest is not None else None
+        return Dict({key: _of_rows(item, data, predict, depth - 1) for key, item in value.items.items()}, rest)
+    if isinstance(value, Choice):
+        return join_all([_of_rows(option, data, predict, depth) for option in value.options])
+    return Array(
+        kind="array", rows=data.rows, name=data.name, learned=data.learned, prediction=predict(UNKNOWN), loader=data.loader
+    )
 
 
 def apply_module(run: Run, obj: Obj, call: Call) -> Value:
