@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Build, LoopKind, Step, Weights
+from mllint_bio.events import Build, Loop, LoopKind, Step, Weights
 from mllint_bio.findings import Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -61,7 +61,8 @@ class BestWeightsNotCopied(Rule):
                 continue
             rebuilt = any(build.subject is kept.subject and trace.inside(build, loop) for build in trace.of(Build))
             goes_on = any(trace.inside(step, loop) for step in trace.of(Step))
-            loaded = next((w for w in trace.of(Weights) if w.action == "load" and w.name == kept.name and w.id > kept.id), None)
+            loads = (w for w in trace.of(Weights) if w.action == "load" and w.name == kept.name and w.id > kept.id)
+            loaded = next((w for w in loads if not _at_once(trace, kept, w, loop)), None)
             if rebuilt or not goes_on or not kept.name or loaded is None or trace.exclusive(kept, loaded):
                 continue
             seen.add(kept.at)
@@ -70,3 +71,9 @@ class BestWeightsNotCopied(Rule):
                 f"`{kept.name}` refers to the live weights, which later steps overwrite: the last epoch is loaded, not the best.",
                 evidence=[("loaded as the best here", loaded)],
             )
+
+
+def _at_once(trace: Trace, kept: Weights, loaded: Weights, loop: Loop) -> bool:
+    """Whether every load is of the reference just taken, so that no step lies between the two."""
+    fresh = trace.inside(loaded, loop) and loaded.branch[: len(kept.branch)] == kept.branch
+    return fresh and not any(kept.id < step.id < loaded.id for step in trace.of(Step))
