@@ -1434,6 +1434,8 @@ class Run:
         values = list(values)
         scores = frozenset[int]().union(*(library.scores_of(value) for value in values))
         if scores:
+            if how != "plot":
+                library.as_figure(self, scores)
             self.emit(Report, node, scores=scores, how=how, shown=frozenset[str]().union(*map(library.shown_of, values)))
 
     def unresolved(self, name: str, call: Call) -> None:

@@ -392,10 +392,11 @@ def _join_arrays(a: Array, b: Array, where: Any) -> Array:
 
 
 def _common_owner(a: Array, b: Array) -> Any:
-    """The owner of both; parameters of two networks belong to both."""
+    """The owner of both; parameters and weights of two networks belong to both."""
     if a.owner is b.owner:
         return a.owner
-    return tuple(dict.fromkeys((*a.owner, *b.owner))) if a.kind == b.kind == "parameters" else None
+    both = a.kind == b.kind and a.kind in ("parameters", "weights")
+    return tuple(dict.fromkeys((*(a.owner or ()), *(b.owner or ())))) if both else None
 
 
 def _more_specific(a: str, b: str) -> str:

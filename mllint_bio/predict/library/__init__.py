@@ -8,6 +8,7 @@ its role.
 from mllint_bio.predict.library.arrays import (
     absorb,
     array_attribute,
+    as_figure,
     binary,
     blend,
     coded,
@@ -53,6 +54,7 @@ __all__ = [
     "absorb",
     "after_assign",
     "array_attribute",
+    "as_figure",
     "attached",
     "base_init",
     "binary",

@@ -250,7 +250,8 @@ def _unresolved_result(run: Run, call: Call, name: str) -> Value:
     run.unresolved(name, call)
     found = [a for v in call.everything() for a in arrays_in(v)]
     with_rows = [a for a in found if a.has_rows and a.kind not in ("scalar", "config")]
-    result = blend(run, found).but(unordered=None) if found else UNKNOWN  # it may well have sorted them
+    # It may well have sorted them, or have applied a layer of its own.
+    result = blend(run, found).but(unordered=None, activation="", activated_at=None) if found else UNKNOWN
     if not with_rows:
         return result.but(kind="unknown", rows=run.source(call.node, name), prediction=None, name="")
     rows = _common_rows(with_rows)
@@ -614,13 +615,22 @@ def _same_subject(run: Run, site: Any, subject: Subject) -> Subject:
 
 
 def _hand_error(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> frozenset[int]:
-    """`prediction - truth`: the start of a hand-written regression error."""
+    """`prediction - truth`: the start of a hand-written regression error; a figure once it is condensed or told (`as_figure`),
+    for a difference of images is looked at."""
     if op != "-" or (a.prediction is None) == (b.prediction is None) or run.inside_forward:
         return frozenset()
     predicted, truth = (a, b) if a.prediction is not None else (b, a)
     if not truth.has_rows or predicted.rows != truth.rows or truth.kind == "scalar" or predicted.prediction is None:
         return frozenset()
-    return frozenset({emit_score(run, node, "error", "regression", predicted, truth, direction="down", handwritten=True)})
+    return frozenset({emit_score(run, node, "error", "residual", predicted, truth, direction="down", handwritten=True)})
+
+
+def as_figure(run: Run, scores: Iterable[int]) -> None:
+    """Differences between predictions and truths become figures of merit: they were condensed, told, or chosen by."""
+    for number in scores:
+        score = run.events[number]
+        if isinstance(score, Score) and score.family == "residual":
+            run.amend(number, family="regression")
 
 
 def emit_score(run: Run, node: ir.Node, metric: str, family: str, predicted: Array, truth: Array, **fields: Any) -> int:
@@ -1739,6 +1749,7 @@ class Operation:
 
             return choose(self.run, self.call.node, value, "max")
         if value.prediction is not None or value.scores or value.kind in ("hits", "mask"):
+            as_figure(self.run, value.scores)
             return condensed(value.but(kind="figure", mask=None, linear=None), self.name)
         if self.name == "value_counts" and value.column and value.has_rows:
             note_repetition(self.run, value.rows, value.column)

@@ -1001,6 +1001,7 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
         return _extreme(run, name, call_)
     if name == "sum":
         merged = blend(run, call_.everything())
+        arrays.as_figure(run, merged.scores)
         return arrays.condensed(merged.but(kind="figure" if merged.scores or merged.prediction else merged.kind), "sum")
     if name in (
         "list",

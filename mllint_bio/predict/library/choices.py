@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mllint_bio import catalog
 from mllint_bio.events import Data, Loop, LoopKind, Pairing, Save, Score, Select, Split, Step, Weights, ZeroGrad
 from mllint_bio.predict import ir
-from mllint_bio.predict.library.arrays import condensed, directed, lies_by_class, scores_of
+from mllint_bio.predict.library.arrays import as_figure, condensed, directed, lies_by_class, scores_of
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value, role_of_name
 
 if TYPE_CHECKING:
@@ -249,6 +249,7 @@ def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | Non
     what = what_is_chosen(run, scores)
     if not what or what == "batch" or (what != "epoch" and _against_number(node)):
         return None
+    as_figure(run, scores)
     return {
         "what": what,
         "how": "if",
@@ -483,6 +484,7 @@ def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False
         )
     if not what or what == "batch":
         return value
+    as_figure(run, value.scores)
     number = run.emit(
         Select,
         node,
@@ -516,17 +518,12 @@ def after_assign(run: Run, node: ir.Assign, value: Value) -> None:
         return
     name = target.name if isinstance(target, (ir.Name, ir.Attribute)) else ""
     for item_target, item in _pairs(target, value, node) if isinstance(value, (Array, Seq)) else ():
-        if (
-            isinstance(item, Array)
-            and item.kind == "weights"
-            and isinstance(item.owner, tuple)
-            and item.owner
-            and isinstance(item.owner[0], Obj)
-        ):
-            label = item_target or name
-            if label:
-                action = "copy" if item.name == "copy" else "reference"
-                run.emit(Weights, node, subject=item.owner[0].subject, action=action, name=label, improving=run.improving)
+        label = item_target or name
+        if isinstance(item, Array) and item.kind == "weights" and isinstance(item.owner, tuple) and label:
+            action = "copy" if item.name == "copy" else "reference"
+            for obj in item.owner:
+                if isinstance(obj, Obj):
+                    run.emit(Weights, node, subject=obj.subject, action=action, name=label, improving=run.improving)
     pairing(run, node)
 
 
