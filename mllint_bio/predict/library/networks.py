@@ -129,7 +129,7 @@ def built(run: Run, obj: Obj, call: Call) -> None:
 def attached(run: Run, obj: Obj, name: str, value: Value) -> None:
     """`object.name = value`: a submodule, a layer or transform becomes a part."""
     for one in objects_in(value):
-        holds = obj.is_a("module", "layer", "estimator.deep") and one.is_a(
+        holds = obj.is_a("module", "layer", "estimator.deep", "pretrained") and one.is_a(
             "module", "layer", "activation", "pretrained", "object"
         )
         if holds and one.subject not in obj.subject.parts and one.subject is not obj.subject:
@@ -151,7 +151,7 @@ def mode_dependent(obj: Obj) -> bool | None:
             return True
         if (
             subject.role in ("pretrained", "object", "module")
-            and not subject.parts
+            and not (subject.parts and subject.role != "pretrained")  # what is put into a ready network is not all of it
             and not (entry and entry.get("mode_dependent") is False)
         ):
             unknown = True
@@ -178,11 +178,20 @@ def forward(run: Run, obj: Obj, member: Func, call: Call) -> Value:
     return inner
 
 
+def _mode_in_force(obj: Obj) -> str:
+    """The mode of a module: evaluation when every layer in it for which the mode matters was switched by itself."""
+    mode = str(obj.cells.get("#mode", "unknown"))
+    if mode != "train":
+        return mode
+    layers = [part for part in _submodules(obj)[1:] if len(_submodules(part)) == 1 and mode_dependent(part) is not False]
+    return "eval" if layers and all(part.cells.get("#mode") == "eval" for part in layers) else mode
+
+
 def _predicted(run: Run, obj: Obj, inner: Value, call: Call) -> Value:
     """The result of applying a module to data: a prediction for the rows of its arguments."""
     inputs = [a for v in call.everything() for a in arrays_in(v)]
     data = next((a for a in inputs if a.has_rows), inputs[0] if inputs else UNKNOWN)
-    mode = obj.cells.get("#mode", "unknown")
+    mode = _mode_in_force(obj)
     dependent = obj.subject.facts.setdefault("mode_dependent", mode_dependent(obj))
     event = run.emit(
         PredictEvent,
@@ -190,7 +199,7 @@ def _predicted(run: Run, obj: Obj, inner: Value, call: Call) -> Value:
         subject=obj.subject,
         data=data.view(),
         output="unknown",
-        mode=str(mode),
+        mode=mode,
         grad=run.grad,
         mode_dependent=None if dependent and obj.cells.get("#unclear") else dependent,
     )

@@ -100,7 +100,7 @@ class WrongTrainEvalMode(Rule):
                 if _mode_at(step, module) in ("train", "unknown"):
                     continue
                 switched, dependent = _left_in_eval(trace, step, module, loop), _mode_dependent(trace, module)
-                if switched is None or step.managed or dependent is False or id(module) in seen:
+                if switched is None or step.managed or dependent is False or id(module) in seen or _outdated(trace, step):
                     continue
                 seen.add(id(module))
                 name = module.name or module.label
@@ -117,6 +117,13 @@ class WrongTrainEvalMode(Rule):
 def _mode_at(step: Step, module: Subject) -> str:
     """The mode that the network is in when the step is made; empty if the trace does not say."""
     return dict(zip(step.modules, step.modes, strict=False)).get(module, "")
+
+
+def _outdated(trace: Trace, step: Step) -> bool:
+    """Whether another optimizer may step here, over networks in training mode that this one does not hold: one that was made
+    for them, while this one is of networks that are trained no more."""
+    others = (s for s in trace.of(Step) if s.at == step.at and s.subject is not step.subject)
+    return any(_mode_at(s, module) == "train" and module not in step.modules for s in others for module in s.modules)
 
 
 def _left_in_eval(trace: Trace, step: Step, module: Subject, loop: Loop) -> Mode | None:
