@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mllint_bio.events import Draw, Fit, Loader, Save, Split, Step
+from mllint_bio.events import Draw, Fit, Loader, Save, Score, Split, Step, Weights
 from mllint_bio.trace import Trace
 
 # Consumers whose numbers reach the result for sure; what `noise` and `other` are used for is not known.
@@ -23,9 +23,10 @@ SEED_CALLS = {
 def unseeded(trace: Trace) -> dict[str, list[Draw]]:
     """Draws from global streams that no seed reaches and that can change the result, by stream, the decisive first.
 
-    Left out: objects with a generator of their own; initial weights and the order of batches where no network is trained; noise
-    after the last training or split (jitter of a plot); numbers that augmentation draws in loader workers, which torch seeds
-    itself once `torch.manual_seed` was called; a loader that is looked into before the seed and read again after it.
+    Left out: objects with a generator of their own; initial weights and the order of batches where no network is trained; initial
+    weights that stored ones replace before the training; noise after the last training or split (jitter of a plot); splits whose
+    parts nothing uses; numbers that augmentation draws in loader workers, which torch seeds itself once `torch.manual_seed` was
+    called; a loader that is looked into before the seed and read again after it.
     """
     end = max((event.id for event in trace.of(Fit, Step, Split)), default=-1)
     workers = trace.seeded("torch") and any(loader.workers != 0 for loader in trace.of(Loader))
@@ -40,6 +41,8 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
             and (trained or draw.purpose != "init" and not (draw.purpose == "order" and draw.subject is not None))
             and not (workers and draw.purpose == "augment" and stream in ("python", "numpy"))
             and not _drawn_anew(trace, draw)
+            and not (draw.purpose == "init" and _overwritten(trace, draw))
+            and not (draw.purpose == "split" and any(unused(trace, split) for split in trace.of(Split) if split.at == draw.at))
         ]
         if kept and stream in SEED_CALLS:
             found[stream] = sorted(kept, key=importance)
@@ -49,6 +52,29 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
 def _drawn_anew(trace: Trace, draw: Draw) -> bool:
     later = (one for one in trace.of(Draw) if one.id > draw.id and one.subject is draw.subject and one.purpose == "order")
     return draw.purpose == "order" and draw.subject is not None and any(trace.reached(one) for one in later)
+
+
+def _overwritten(trace: Trace, draw: Draw) -> bool:
+    """Whether stored weights of the whole network are always loaded over the drawn ones, before anything is learned."""
+    first = next((step.id for step in trace.of(Step) if step.id > draw.id), len(trace.events))
+    weights = [w for w in trace.of(Weights) if draw.id < w.id < first and w.subject is not None]
+    own = {w.name for w in trace.of(Weights) if w.action in ("reference", "copy")}  # its own weights, of which some were replaced
+    return draw.subject is not None and any(
+        w.action == "load"
+        and w.name not in own
+        and w.branch == draw.branch[: len(w.branch)]
+        and w.subject is not None
+        and draw.subject in w.subject.everything()
+        for w in weights
+    )
+
+
+def unused(trace: Trace, split: Split) -> bool:
+    """Whether the data sets that `random_split` made are dropped: what is learned from and scored was read apart from them."""
+    read: list[Fit | Score | Loader] = [*trace.of(Fit), *trace.of(Score), *trace.of(Loader)]
+    rows = [event.data.rows for event in read]
+    apart = (one.known and one.disjoint(part) and not one.shares_origin(part) for one in rows for part in split.parts)
+    return split.how == "random" and bool(rows) and all(apart)
 
 
 def kept(trace: Trace, split: Split) -> bool:

@@ -8,7 +8,7 @@ from mllint_bio.events import Split
 from mllint_bio.findings import Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
-from mllint_bio_rules.tip3.streams import kept
+from mllint_bio_rules.tip3.streams import kept, unused
 
 
 class UnseededSplit(Rule):
@@ -60,14 +60,15 @@ class UnseededSplit(Rule):
         for split in trace.of(Split):
             if split.shuffles is not True or split.seeded is not False or not split.stream or trace.seeded(split.stream):
                 continue
-            if split.at in seen or kept(trace, split):
+            if split.at in seen or kept(trace, split) or unused(trace, split):
                 continue
             seen.add(split.at)
+            drawn = "The shuffle before this cut" if split.how == "slice" else f"`{split.api.rsplit('.', 1)[-1]}`"
             held = "folds change" if split.how == "fold" else "held-out rows change"
             where = "its own generator, which has no seed" if split.stream == "own" else f"the unseeded {split.stream} generator"
             yield self.finding(
                 split,
-                f"`{split.api.rsplit('.', 1)[-1]}` draws from {where}: the {held} on every run.",
+                f"{drawn} draws from {where}: the {held} on every run.",
                 remedy=f"Give the split {_argument(split.stream)}, or seed the {split.stream} generator before it."
                 if split.stream != "own"
                 else "Make the generator with a fixed seed.",
