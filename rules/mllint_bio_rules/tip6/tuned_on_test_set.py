@@ -8,7 +8,7 @@ from mllint_bio.events import Loop, LoopKind, Select
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
-from mllint_bio_rules.tip7._queries import figures, finals, held_out_confidence, in_fold, role_of, untouched
+from mllint_bio_rules.tip7._queries import figures, finals, held_out_confidence, in_fold, role_of, set_aside, untouched
 
 CHOICES = {"hyperparameter": ("hyperparameters are", "hyperparameter"), "features": ("number of features is", "feature-count")}
 
@@ -20,8 +20,9 @@ class TunedOnTestSet(Rule):
     Follows the rows that a search reads (the objective of a tuner, a loop over candidates that keeps the best) and
     reports the choice when a figure of the same rows is reported and no other held-out part gives one. The number
     of features, chosen this way, is the variant `[feature-count]`. `[all-reported]` (information, preview): all
-    candidates are scored on the test rows and shown, none is named best. Nested cross-validation, and rows called
-    test when another disjoint part is reported, are not faults.
+    candidates are scored on the test rows and shown, none is named best. Nested cross-validation, rows called test
+    when another disjoint part is reported, and the score of a search that leaves a part of the rows untouched for
+    later are not faults.
 
     ## Why it is bad
     The best of many looks at the test rows is best partly by luck, and the luck is in the reported number. The test
@@ -75,6 +76,8 @@ class TunedOnTestSet(Rule):
                 continue
             if role == "validation" or untouched(trace, select.data, role, select):
                 continue
+            if role != "test" and {score.id for score in shown} <= select.scores and set_aside(trace, select.data):
+                continue  # a program that only tunes, and tells how well the best did
             seen.add(select.at)
             what, variant = CHOICES[select.what]
             weak = role != "test" or in_fold(shown[-1].data.rows)

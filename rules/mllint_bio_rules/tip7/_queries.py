@@ -147,6 +147,19 @@ def untouched(trace: Trace, data: Data, role: str, choice: Event | None = None) 
     )
 
 
+def set_aside(trace: Trace, data: Data) -> bool:
+    """Whether a split gave these rows and another part that the program never learns from or scores."""
+    touched = [*(fit.data.rows for fit in trace.of(Fit)), *(score.data.rows for score in trace.of(Score))]
+    return any(
+        split.how != "fold"
+        and any(data.rows.subset(part) for part in split.parts)
+        and any(
+            not data.rows.subset(part) and not any(rows.overlap(part) for rows in touched) for part in split.parts if part.known
+        )
+        for split in trace.of(Split)
+    )
+
+
 def finals(trace: Trace, select: Select) -> list[Score]:
     """Reported held-out figures of the very rows that a choice read."""
     return [s for s in figures(trace) if s.id in select.scores or same_view(s.data, select.data)]
