@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Event, Resample, Score
+from mllint_bio.events import Event, LoopKind, Resample, Score, Step
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -95,7 +95,17 @@ class TrainTestOverlap(Rule):
         role = role_of(score.data)
         if score.data.named_role not in HELD_OUT or not trace.reported(score) or untouched(trace, score.data, role):
             return None, Confidence.LIKELY
+        if _of_training(trace, score):
+            return None, Confidence.LIKELY
         if not inside:
             return score, Confidence.CERTAIN if made else Confidence.LIKELY
         fits = trainings_of(trace, score.subject, score)
         return fits[-1] if fits else score, Confidence.CERTAIN if made else Confidence.LIKELY
+
+
+def _of_training(trace: Trace, score: Score) -> bool:
+    """Whether the scored outputs are those that the network learns from, batch by batch: whatever the loader is called, that is
+    a figure of the training."""
+    made = score.data.prediction
+    batch = trace.loop(trace.event(made.event), LoopKind.BATCH) if made is not None and made.event >= 0 else None
+    return batch is not None and any(trace.inside(step, batch) for step in trace.of(Step))
