@@ -75,7 +75,9 @@ class NoBaselineModel(Rule):
 
 def _networks(trace: Trace) -> list[Subject]:
     fitted = [f.subject for f in trace.of(Fit) if f.subject.is_a("estimator.deep", "module", "trainer")]
-    return list(dict.fromkeys([*fitted, *(module for step in trace.of(Step) for module in step.modules)]))
+    found = list(dict.fromkeys([*fitted, *(module for step in trace.of(Step) for module in step.modules)]))
+    whole = [one for one in found if not any(one is not other and one in other.everything() for other in found)]
+    return [*whole, *(one for one in found if one not in whole)]
 
 
 def _scored(score: Score, networks: list[Subject]) -> bool:

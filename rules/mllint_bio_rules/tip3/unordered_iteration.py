@@ -11,7 +11,7 @@ from mllint_bio.trace import Trace
 
 USES = {
     "split": ("fixes which rows are held out", "the split"),
-    "labels": ("fixes the integer codes of the classes", "the class codes"),
+    "labels": ("fixes the integer codes of classes or categories", "the codes"),
     "order": ("fixes the order of the samples", "the order of the samples"),
     "pairing": ("is paired by position with another listing", "which image gets which label"),
 }
