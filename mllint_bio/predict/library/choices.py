@@ -7,7 +7,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
-from mllint_bio.events import Data, Loop, LoopKind, Pairing, Save, Score, Select, Split, Step, Weights, ZeroGrad
+from mllint_bio.events import (
+    Build,
+    Data,
+    Draw,
+    Event,
+    Loop,
+    LoopKind,
+    Pairing,
+    Save,
+    Score,
+    Select,
+    Split,
+    Step,
+    Weights,
+    ZeroGrad,
+)
 from mllint_bio.predict import ir
 from mllint_bio.predict.library.arrays import as_figure, condensed, directed, lies_by_class, scores_of
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value, role_of_name
@@ -201,9 +216,17 @@ def loop_done(run: Run, loop: Loop) -> None:
     if loop.kind is not LoopKind.OTHER:
         return
     stepped = run.stepped.get(loop)
-    if stepped is not None:
+    if stepped is not None and not _trains_anew(run.events, loop):
         inner, over_loader = stepped
         loop.kind = LoopKind.BATCH if over_loader and not inner else LoopKind.EPOCH
+
+
+def _trains_anew(events: Sequence[Event], loop: Loop) -> bool:
+    """Whether every round builds the network that it trains: rounds of that kind are runs, not epochs."""
+    inside = [e for e in events if isinstance(e, (Build, Draw, Step)) and any(one is loop for one in e.loops)]
+    stepped = {id(module) for e in inside if isinstance(e, Step) for module in e.modules}
+    built = (e for e in inside if isinstance(e, Build) or (isinstance(e, Draw) and e.purpose == "init"))
+    return any(id(e.subject) in stepped for e in built)
 
 
 # -- selections ------------------------------------------------------------------------------------------------------
