@@ -67,18 +67,25 @@ class TunedOnTestSet(Rule):
         """One finding per choice, then one per sweep that is shown in full."""
         seen = set()
         read: set[int] = set()
-        sweeps: set[Loop] = set()
+        told: set[int] = set()
+        sweeps: set[Loop | None] = set()
         for select in trace.of(Select):
             read |= select.scores
             shown = finals(trace, select)
             role = role_of(select.data, *(score.data for score in shown))
+            if select.at in seen:  # a further round of the loops around it
+                told |= select.scores
             if select.what not in CHOICES or not shown or select.at in seen:
                 continue
             if role == "validation" or untouched(trace, select.data, role, select):
                 continue
             if role != "test" and {score.id for score in shown} <= select.scores and set_aside(trace, select.data):
                 continue  # a program that only tunes, and tells how well the best did
+            if select.how in ("max", "min") and select.scores <= told:
+                continue  # the figure of the one that was chosen before
             seen.add(select.at)
+            told |= select.scores
+            sweeps |= {trace.loop(trace.event(n), LoopKind.CANDIDATE) for n in select.scores}
             what, variant = CHOICES[select.what]
             weak = role != "test" or in_fold(shown[-1].data.rows)
             yield self.finding(
