@@ -222,6 +222,18 @@ class Trace:
         return next((loop for loop in reversed(event.loops) if not kinds or loop.kind in kinds), None)
 
     @staticmethod
+    def parting(event: Event, other: Event | None) -> Site:
+        """Where to put a finding about what two events do to each other: the first, or the call in another file that leads to it
+        and not to the second, because a helper that works on whatever it is given is not at fault."""
+        if other is None:
+            return event.at
+        common = 0
+        while common < min(len(event.calls), len(other.calls)) and event.calls[common] == other.calls[common]:
+            common += 1
+        leads = event.calls[common] if common < len(event.calls) else event.at
+        return leads if leads.path != event.at.path else event.at
+
+    @staticmethod
     def inside(event: Event, loop: Loop) -> bool:
         """Whether the event stands inside this loop."""
         return any(one is loop for one in event.loops)

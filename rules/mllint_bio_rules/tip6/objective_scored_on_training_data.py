@@ -66,10 +66,15 @@ class ObjectiveScoredOnTrainingData(Rule):
             if scores and all(_in_sample(score) for score in scores) and scores[0].at not in seen:
                 seen.add(scores[0].at)
                 fits = [fit for fit in trace.of(Fit) if fit.subject is scores[0].subject and fit.id < scores[0].id]
+                place = trace.parting(scores[0], fits[-1] if fits else None)
                 yield self.finding(
-                    scores[0],
+                    place,
                     f"The search compares `{scores[0].metric}` on rows that the model learned from: it picks the overfitted.",
-                    evidence=[("fitted here", fits[-1] if fits else None), ("the best is chosen here", select)],
+                    evidence=[
+                        ("fitted here", fits[-1] if fits else None),
+                        ("scored here", scores[0] if place != scores[0].at else None),
+                        ("the best is chosen here", select),
+                    ],
                     confidence=Confidence.LIKELY if scores[0].family == "loss" else Confidence.CERTAIN,
                 )
             elif not scores and _training_metric(select) and select.at not in seen:

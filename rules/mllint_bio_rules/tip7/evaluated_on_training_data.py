@@ -75,7 +75,7 @@ class EvaluatedOnTrainingData(Rule):
             subject = score.subject
             if (
                 subject is None
-                or id(subject) in told
+                or subject.at in told
                 or not trace.reported(score)
                 or not subject.is_a("estimator", "tuner", "trainer", "module")
             ):
@@ -84,14 +84,18 @@ class EvaluatedOnTrainingData(Rule):
             meant_apart = score.data.named_role in ("validation", "test") and score.data.rows != score.fitted
             if (progress and elsewhere) or meant_apart:  # the training rows overlap a held-out part: MLB715
                 continue
-            told.add(id(subject))
+            told.add(subject.at)  # the same network, built again for every candidate or fold, is one fault
             handed_on = not trace.resolved or any(subject in call.touches for call in trace.of(Unresolved))
             training = trainings_of(trace, subject, score)
             rows = "the rows that it was trained on" if _of_training(score) else "all rows, those that it was trained on included"
+            place = trace.parting(score, training[-1] if training else None)
             yield self.finding(
-                score,
+                place,
                 f"`{score.metric}`, the only score of `{subject.label}`, is computed on {rows}.",
-                evidence=[("trained here", training[-1] if training else None)],
+                evidence=[
+                    ("trained here", training[-1] if training else None),
+                    ("scored here", score if place != score.at else None),
+                ],
                 confidence=Confidence.LIKELY if progress or elsewhere or handed_on else Confidence.CERTAIN,
                 variant="resubstitution-threshold" if _curve(score) else "",
             )
