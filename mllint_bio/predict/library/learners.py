@@ -1126,11 +1126,9 @@ def scored(run: Run, entry: Entry, call: Call, truth: Value | None, predicted: V
     swapped = a.prediction is not None and b.prediction is None and (b.has_rows or b.name != "")
     if swapped:
         a, b = b, a
-    if b.prediction is None and a.prediction is None:
-        named_pred = any(word in (a.name or "").lower() for word in ("pred", "hat", "prob", "output"))
-        swapped = False
-        del named_pred
     averaging = call.kwargs.get("average")
+    beta = call.get("beta", entry.params)
+    metric = "f1_score" if isinstance(beta, Const) and beta.value == 1 else _api(entry)
     fields: dict[str, Any] = {
         "direction": str(entry.get("direction", "")),
         "swapped": swapped and not entry.get("symmetric"),
@@ -1139,7 +1137,7 @@ def scored(run: Run, entry: Entry, call: Call, truth: Value | None, predicted: V
     }
     if b.owner == "cross-validated":
         fields["cross_validated"] = True
-    number = emit_score(run, call.node, _api(entry), family, b, a, **fields)
+    number = emit_score(run, call.node, metric, family, b, a, **fields)
     result = Array(kind="figure", rows=b.rows if b.has_rows else a.rows, scores=frozenset({number}), name=b.name or a.name)
     if _api(entry).startswith("plot_") or "Display." in _api(entry):
         run.report(call.node, [result], "plot")

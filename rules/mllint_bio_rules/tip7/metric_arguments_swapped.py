@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mllint_bio.events import Score
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -21,7 +22,8 @@ class MetricArgumentsSwapped(Rule):
 
     ## What it does
     Reports metrics that are not symmetric when the argument in the place of the truth comes from a model and the other one is
-    a label array. A binary F1 has the same value either way: info.
+    a label array. A binary F1 has the same value either way: info. Where a helper gets its arguments in order from one call and
+    not from another, the finding stands at the wrong call.
 
     Not reported: symmetric metrics (accuracy, squared and absolute error, MCC, kappa, Jaccard); arguments of unknown origin.
 
@@ -55,14 +57,25 @@ class MetricArgumentsSwapped(Rule):
         """Scores whose arguments stand in the other order."""
         told = set()
         for score in trace.scores:
-            if not score.swapped or score.metric in SYMMETRIC or score.at in told:
+            if not score.swapped or score.metric in SYMMETRIC:
                 continue
-            told.add(score.at)
+            # A helper that others call rightly is not at fault: the call that hands in the arguments is.
+            place = score.calls[-1] if score.calls and _right_elsewhere(trace, score) else score.at
+            if place in told:
+                continue
+            told.add(place)
             same = score.metric == "f1_score" and score.averaging in ("", "binary")
+            beside = score.at if place != score.at else score.calls[-1] if score.calls else None
             yield self.finding(
-                score,
+                place,
                 f"`{score.metric}` gets the prediction in the place of the truth.",
-                evidence=[("handed in here", score.calls[-1] if score.calls else None)],
+                evidence=[("scored here" if place != score.at else "handed in here", beside)],
                 severity=Severity.INFO if same else None,
                 confidence=Confidence.LIKELY if score.calls else Confidence.CERTAIN,  # a wrapper may pass its arguments on
             )
+
+
+def _right_elsewhere(trace: Trace, score: Score) -> bool:
+    """Whether the same call of the metric gets its arguments in order from another caller."""
+    same = (s for s in trace.scores if s.at == score.at and not s.swapped)
+    return any(s.data.prediction is not None and s.calls[-1:] != score.calls[-1:] for s in same)
