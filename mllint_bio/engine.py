@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["Diagnostic", "Place", "Report", "check", "check_units", "exit_status", "open_project"]
 
 ROOT_MARKERS = (".git", "pyproject.toml", "mllint-bio.toml", ".mllint-bio.toml", "setup.py")
-# What stands at the top of a project that was downloaded without its `.git`.
-COPY_MARKERS = ("requirements.txt", "environment.yml", "README.md", "README.rst", "README.txt", "README", "LICENSE")
+# What stands at the top of a project that was downloaded without its `.git`; folders below it have readmes of their own.
+COPY_MARKERS = ("requirements.txt", "environment.yml", "LICENSE")
+README_MARKERS = ("README.md", "README.rst", "README.txt", "README")
 BATCH = 24  # files interpreted between two looks at the clock, and the least for which worker processes pay
 
 MARK = "mllint-bio:"  # what every suppression comment holds
@@ -163,7 +164,7 @@ def project_roots(files: Iterable[Path]) -> dict[Path, str]:
 def project_root(path: Path) -> str:
     """The nearest folder above a file that looks like the root of a project, else the file's own folder."""
     folder = Path(os.path.abspath(path)).parent
-    for markers in (ROOT_MARKERS, COPY_MARKERS):
+    for markers in (ROOT_MARKERS, COPY_MARKERS, README_MARKERS):
         for candidate in (folder, *folder.parents):
             if any((candidate / marker).exists() for marker in markers):
                 return str(candidate)
