@@ -12,14 +12,20 @@ from mllint_bio.events import (
     Event,
     Fit,
     Learned,
+    Load,
     Loop,
     LoopKind,
     Report,
+    Save,
     Score,
     Seed,
+    Select,
     Site,
+    Split,
     Step,
     Subject,
+    Unresolved,
+    Weights,
 )
 from mllint_bio.rows import UNKNOWN, YES, Answer, Rows
 
@@ -83,6 +89,13 @@ class Trace:
     def trainings(self) -> list[Fit]:
         """Fits of predictors (estimators, networks, tuners), as against transforms."""
         return [f for f in self.of(Fit) if f.subject.is_a("estimator", "tuner", "trainer", "module")]
+
+    @cached_property
+    def fruitless(self) -> bool:
+        """Whether a program trains on nothing that it reads, and keeps and tells nothing of it: the self-test of a module."""
+        kept = any(True for _ in self.of(Load, Split, Report, Save, Select)) or any(w.action == "save" for w in self.of(Weights))
+        by_hand = any(True for _ in self.of(Step)) and all(f.method == "step" for f in self.trainings)
+        return by_hand and self.resolved and not kept and not any(call.touches for call in self.of(Unresolved))
 
     @cached_property
     def training_rows(self) -> list[Rows]:

@@ -65,7 +65,7 @@ class CudaNondeterminismAllowed(Rule):
         """One finding per entry point."""
         training = next((event for event in trace.of(Step, Fit) if _network(event)), None)
         statistical = trace.options.get("reproducibility") == "statistical"  # several seeds are reported instead
-        if training is None or statistical or not trace.is_program or _requested(trace):
+        if training is None or statistical or not trace.is_program or trace.fruitless or _requested(trace):
             return
         devices = [d for d in trace.of(Device) if d.device in ("cuda", "mps", "gpu")]
         here = [d for d in devices if trace.anchor(d).path == trace.path]

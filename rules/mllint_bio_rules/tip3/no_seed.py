@@ -20,7 +20,8 @@ class NoSeed(Rule):
     count: `np.random.seed()` without a value, `torch.seed()`, the clock or the process id. There is one finding per
     program; it lists who draws from which generator. A seed helper whose code is out of reach counts as a seed, and
     so do frameworks that seed by default (`TrainingArguments`, `seed_everything`). A program that only splits, and
-    writes the parts to disk, is not reported: the split is drawn once and kept.
+    writes the parts to disk, is not reported: the split is drawn once and kept. Nor is the self-test of a module,
+    which takes a step on random numbers and keeps and tells nothing.
 
     ## Why it is bad
     Initial weights, the order of the samples and the split differ on every run. Nobody can reproduce the reported
@@ -62,7 +63,7 @@ class NoSeed(Rule):
 
     def check(self, trace: Trace) -> Iterator[Finding]:
         """One finding per entry point, at the draw that matters most."""
-        if not trace.is_program or trace.seeded_streams:
+        if not trace.is_program or trace.seeded_streams or trace.fruitless:
             return
         drawn = [split for split in trace.of(Split) if split.shuffles is not False]
         if not trace.trains and all(kept(trace, split) for split in drawn):  # a split that is drawn once and stored
