@@ -43,7 +43,9 @@ class Trace:
     path: the file of the entry point; name: the function, if one. observed: the trace was recorded from a real run.
     resolved: every call that could matter was followed; False weakens claims that something is absent.
     test_or_docs: the entry point is a test, documentation or a library's example.
-    imports: top-level packages that the program imports. options: configuration that rules read (`protocol`, ...).
+    imports: top-level packages that the program imports. project_baselines: whether the project names a conventional model.
+    tested_elsewhere: another program of the project scores stored models on a test part.
+    options: configuration that rules read (`protocol`, ...).
     """
 
     events: list[Event]
@@ -55,6 +57,7 @@ class Trace:
     test_or_docs: bool = False
     imports: frozenset[str] = frozenset()
     project_baselines: bool | None = None
+    tested_elsewhere: bool = False
     options: dict[str, object] = field(default_factory=dict)
 
     def of(self, *types: type[E]) -> Iterator[E]:
@@ -86,16 +89,16 @@ class Trace:
         )
 
     @cached_property
-    def trainings(self) -> list[Fit]:
-        """Fits of predictors (estimators, networks, tuners), as against transforms."""
-        return [f for f in self.of(Fit) if f.subject.is_a("estimator", "tuner", "trainer", "module")]
-
-    @cached_property
     def fruitless(self) -> bool:
         """Whether a program trains on nothing that it reads, and keeps and tells nothing of it: the self-test of a module."""
         kept = any(True for _ in self.of(Load, Split, Report, Save, Select)) or any(w.action == "save" for w in self.of(Weights))
         by_hand = any(True for _ in self.of(Step)) and all(f.method == "step" for f in self.trainings)
         return by_hand and self.resolved and not kept and not any(call.touches for call in self.of(Unresolved))
+
+    @cached_property
+    def trainings(self) -> list[Fit]:
+        """Fits of predictors (estimators, networks, tuners), as against transforms."""
+        return [f for f in self.of(Fit) if f.subject.is_a("estimator", "tuner", "trainer", "module")]
 
     @cached_property
     def training_rows(self) -> list[Rows]:
@@ -224,17 +227,6 @@ class Trace:
         return next((site for site in reversed(event.calls) if site.path == self.path), event.at)
 
     @staticmethod
-    def exclusive(a: Event, b: Event) -> bool:
-        """Whether the two stand in different arms of one branch, so that they cannot both happen."""
-        arms = dict(a.branch)
-        return any(site in arms and arms[site] != arm for site, arm in b.branch)
-
-    @staticmethod
-    def loop(event: Event, *kinds: LoopKind) -> Loop | None:
-        """The innermost enclosing loop of one of these kinds (any kind if none is named)."""
-        return next((loop for loop in reversed(event.loops) if not kinds or loop.kind in kinds), None)
-
-    @staticmethod
     def parting(event: Event, other: Event | None) -> Site:
         """Where to put a finding about what two events do to each other: the first, or the call in another file that leads to it
         and not to the second, because a helper that works on whatever it is given is not at fault."""
@@ -245,6 +237,17 @@ class Trace:
             common += 1
         leads = event.calls[common] if common < len(event.calls) else event.at
         return leads if leads.path != event.at.path else event.at
+
+    @staticmethod
+    def exclusive(a: Event, b: Event) -> bool:
+        """Whether the two stand in different arms of one branch, so that they cannot both happen."""
+        arms = dict(a.branch)
+        return any(site in arms and arms[site] != arm for site, arm in b.branch)
+
+    @staticmethod
+    def loop(event: Event, *kinds: LoopKind) -> Loop | None:
+        """The innermost enclosing loop of one of these kinds (any kind if none is named)."""
+        return next((loop for loop in reversed(event.loops) if not kinds or loop.kind in kinds), None)
 
     @staticmethod
     def inside(event: Event, loop: Loop) -> bool:

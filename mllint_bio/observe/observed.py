@@ -150,6 +150,7 @@ class _Builder:
                 test_or_docs=predicted.test_or_docs,
                 imports=predicted.imports,
                 project_baselines=predicted.project_baselines,
+                tested_elsewhere=predicted.tested_elsewhere,
                 options=dict(predicted.options),
             )
         )

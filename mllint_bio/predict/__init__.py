@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mllint_bio.events import Fit, Site, Step, Subject
+from mllint_bio.events import Fit, Select, Site, Step, Subject
 from mllint_bio.predict import ir
 from mllint_bio.predict import spans as _spans
 from mllint_bio.predict.interpreter import Call, Frame, OutOfBudget, Run
@@ -181,6 +181,7 @@ class _Gathering:
                 test_or_docs=_is_test(module, self.project.root),
                 imports=frozenset(run.imports),
                 project_baselines=self._baselines(run, entry),
+                tested_elsewhere=self._tested_elsewhere(run, module, entry),
                 options=self.options,
             )
         )
@@ -193,6 +194,13 @@ class _Gathering:
             return None
         self.visited |= {str(path) for path in self.project.files}
         return self.project.baselines
+
+    def _tested_elsewhere(self, run: Run, module: Module, entry: str) -> bool:
+        """Whether another program of the project scores stored models on a test part, asked only for programs that choose."""
+        if entry == "function" or not any(isinstance(e, Select) for e in run.events):
+            return False
+        self.visited |= {str(path) for path in self.project.files}
+        return bool(self.project.tests_of_models - {module.path, *run.visited})
 
     # -- what nothing calls --------------------------------------------------------------------------------------
 

@@ -122,7 +122,7 @@ class Project:
         self._modules.pop(Path(path).resolve(), None)
         self._resolved.clear()
         self._held.clear()
-        for cached in ("files", "baselines"):
+        for cached in ("files", "baselines", "tests_of_models"):
             self.__dict__.pop(cached, None)
 
     def loaded(self) -> list[Module]:
@@ -157,6 +157,19 @@ class Project:
                 return True
             other_language = other_language or bool(_R_NOTEBOOK.search(data))
         return None if other_language or any(path.suffix in (".R", ".r", ".Rmd", ".qmd") for path in self.files) else False
+
+    @cached_property
+    def tests_of_models(self) -> frozenset[Path]:
+        """Files that put stored weights back, name a test part and train nothing: where a project scores its final model.
+
+        By text, so that the answer does not depend on which files are checked; empty for a project with too many files to look.
+        """
+        if len(self.files) >= _MAX_INDEXED:
+            return frozenset()
+        texts = ((path, _bytes(path)) for path in self.files)
+        return frozenset(
+            path for path, data in texts if _RESTORES.search(data) and _TEST_PART.search(data) and not _TRAINS.search(data)
+        )
 
     @cached_property
     def files(self) -> list[Path]:
@@ -231,6 +244,13 @@ class Project:
         except OSError:
             return b""
         return known[1]
+
+
+_RESTORES = re.compile(rb"load_state_dict\(|load_weights\(|load_model\(|load_from_checkpoint\(|joblib\.load\(")
+_TEST_PART = re.compile(
+    rb"\btest_?(?:loader|dataloader|dl|ds|dataset|set|data|gen|generator|df|images|iter)\b|\b[Xx]_?test\b|[\"']test[\"']", re.I
+)
+_TRAINS = re.compile(rb"\.backward\(|\.fit(?:_generator)?\(|\.train_on_batch\(|\bTrainer\(")
 
 
 @cache

@@ -293,6 +293,20 @@ class TestProject:
         """A conventional model anywhere in the project counts, in R and in notebooks too."""
         assert run(NETWORK, files).project_baselines is baselines
 
+    @pytest.mark.parametrize(
+        ("text", "elsewhere"),
+        [
+            ("net.load_state_dict(torch.load('net.pt'))\nscore(net, test_loader)\n", True),
+            ("net.load_state_dict(torch.load('net.pt'))\nscore(net, val_loader)\n", False),
+            ("net.load_state_dict(torch.load('net.pt'))\nloss.backward()\nscore(net, test_loader)\n", False),
+        ],
+    )
+    def test_tested_elsewhere(self, run: Run, text: str, elsewhere: bool) -> None:
+        """Another file that puts weights back and names a test part is where the model is tested, unless it trains as well."""
+        choice = "best = max(roc_auc_score(y, y > t) for t in (0.2, 0.5))\nif best > 0.5:\n    print(best)\n"
+        program = "from sklearn.metrics import roc_auc_score\n" + TABLES + choice
+        assert run(program, {"evaluate.py": text}).tested_elsewhere is elsewhere
+
     def test_asked_of_programs_with_networks(self, run: Run) -> None:
         """A program without a network needs no answer."""
         assert run(TABLES).project_baselines is None

@@ -153,6 +153,7 @@ def test_validation_progress_and_tests_elsewhere_are_silent() -> None:
         ).report()
     assert builder.check(NoUntouchedTestSet) == []
     assert epochs_choosing_on("val").report().check(NoUntouchedTestSet, options={"test-elsewhere": True}) == []
+    assert epochs_choosing_on("val").report().check(NoUntouchedTestSet, tested_elsewhere=True) == []
 
 
 def thresholded(chosen_on: str) -> TraceBuilder:
