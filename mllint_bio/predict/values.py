@@ -126,6 +126,7 @@ class Array(Value):
 
 
 UNKNOWN = Array()
+EMPTY = Array(kind="empty")  # an array without rows, to which a loop appends
 NONE = Const(None)
 
 
@@ -400,6 +401,8 @@ def _common_owner(a: Array, b: Array) -> Any:
 
 
 def _more_specific(a: str, b: str) -> str:
+    if "empty" in (a, b):
+        return b if a == "empty" else a
     return b if a in ("unknown", "config", "scalar") else a if b in ("unknown", "config", "scalar") else "unknown"
 
 

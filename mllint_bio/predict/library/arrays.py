@@ -208,7 +208,7 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
         chosen = chosen | a.chosen if a.chosen else chosen
         group, noise, prediction = group or a.group, noise or a.noise, prediction or a.prediction
     return UNKNOWN.but(
-        kind=kind or first.kind,
+        kind=kind or (first.kind if first.kind != "empty" else "unknown"),
         rows=_common_rows(found),
         learned=learned,
         prediction=prediction,
@@ -2121,6 +2121,9 @@ _OPERATIONS: dict[str, Callable[[Operation, Array, Value | None], Value]] = {
 def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: bool) -> Value:
     """Rows below each other; the union of the parts, in blocks."""
     members: Sequence[Array] = [part for part in parts if part.kind not in ("scalar", "config")]
+    filled = [part for part in members if part.kind != "empty"]
+    if all(part.prediction is not None or part.kind in ("batch", "item") for part in filled):
+        members = filled or members  # what is read from files round by round is of other rows each time
     if over_columns:
         return side_by_side(run, members)
     if not members:

@@ -26,6 +26,7 @@ from mllint_bio.predict import ir
 from mllint_bio.predict.library import arrays
 from mllint_bio.predict.library.arrays import Operation, arrays_in, blend, data_of, objects_in
 from mllint_bio.predict.values import (
+    EMPTY,
     NONE,
     UNKNOWN,
     Array,
@@ -606,6 +607,8 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     name = entry.path.rsplit(".", 1)[-1]
     parameter = entry.get("data") or (entry.params[0] if entry.params else None)
     first = call_.get(parameter, entry.params) if parameter else call_.at(0)
+    if _without_rows(op, parameter, call_, first):
+        return EMPTY
     if first is None:
         first = call_.at(0) or next(iter(call_.kwargs.values()), None) or UNKNOWN
     if op == "keep" and isinstance(first, Obj) and first.is_a("loader", "dataset"):
@@ -667,6 +670,17 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     return operation.apply(
         op, value, others[0] if others else next((v for k, v in call_.kwargs.items() if k not in ("axis", "dim")), None)
     )
+
+
+def _without_rows(op: str, parameter: str | None, call_: Call, first: Value | None) -> bool:
+    """Whether a new array has no rows: `torch.Tensor()`, `np.array([])`, `np.empty((0, 5))`."""
+    if op == "keep":
+        written = call_.node.args[0][1] if isinstance(call_.node, ir.Call) and call_.node.args else None
+        return (first is None and not call_.everything()) or (isinstance(written, ir.Collection) and not written.items)
+    if op != "zeros" or parameter not in ("shape", "size"):
+        return False
+    length = first.items[0] if isinstance(first, Seq) and first.items else first
+    return isinstance(length, Const) and length.value == 0
 
 
 def _positions(run: Run, entry: Entry, call_: Call) -> Array:
