@@ -396,8 +396,10 @@ def _common_owner(a: Array, b: Array) -> Any:
     """The owner of both; parameters and weights of two networks belong to both."""
     if a.owner is b.owner:
         return a.owner
-    both = a.kind == b.kind and a.kind in ("parameters", "weights")
-    return tuple(dict.fromkeys((*(a.owner or ()), *(b.owner or ())))) if both else None
+    if a.kind != b.kind or a.kind not in ("parameters", "weights"):
+        return None
+    owners = tuple(dict.fromkeys((*(a.owner or ()), *(b.owner or ()))))
+    return owners if all(isinstance(owner, Obj) for owner in owners) else None
 
 
 def _more_specific(a: str, b: str) -> str:
