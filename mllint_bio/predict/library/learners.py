@@ -159,8 +159,12 @@ def method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     return sklearn_method(run, obj, name, call)
 
 
+_RISKS = frozenset({"predict_partial_hazard", "predict_log_partial_hazard", "predict_cumulative_hazard", "predict_hazard"})
+_TIMES = frozenset({"predict_expectation", "predict_median", "predict_percentile", "predict_survival_function"})
+
+
 def sklearn_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
-    """The scikit-learn protocol."""
+    """The scikit-learn protocol, and what survival models add to it."""
     if name in ("fit", "partial_fit", "fit_predict", "fit_transform", "train", "search"):
         if name == "train" and obj.klass is not None:
             return None
@@ -175,6 +179,8 @@ def sklearn_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
         "predict_classes",
         "score_samples",
         "kneighbors",
+        *_RISKS,
+        *_TIMES,
     ):
         return _predict(run, obj, name, call)
     if name in ("score",):
@@ -488,8 +494,10 @@ def output_of(obj: Obj, name: str) -> str:
     """label, score, value or unknown: what a prediction method returns."""
     if name == "predict_classes":
         return "label"
-    if name in ("predict_proba", "decision_function", "predict_log_proba", "score_samples"):
+    if name in ("predict_proba", "decision_function", "predict_log_proba", "score_samples", *_RISKS):
         return "score"
+    if name in _TIMES:
+        return "value"
     entry = obj.entry
     final = obj.subject.facts.get("final")
     if isinstance(final, Subject):
@@ -511,6 +519,10 @@ def _score(run: Run, obj: Obj, call: Call) -> Value:
     metric, family = (
         ("accuracy", "label") if task == "classifier" else ("r2", "regression") if task == "regressor" else ("score", "unknown")
     )
+    if obj.entry is not None and obj.entry.get("style") == "lifelines":
+        asked = call.get("scoring_method", ("df", "scoring_method"))
+        ranked = isinstance(asked, Const) and asked.value == "concordance_index"
+        metric, family = ("concordance_index", "score") if ranked else ("log_likelihood", "regression")
     inputs = obj.cells.get("#inputs")
     output = "label" if task == "classifier" else "value" if task == "regressor" else "unknown"
     event = run.emit(PredictEvent, call.node, subject=obj.subject, data=data.view(), output=output)
