@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Loop, LoopKind, Select
+from mllint_bio.events import Loop, LoopKind, Score, Select, Split
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -18,7 +18,8 @@ class TunedOnTestSet(Rule):
 
     ## What it does
     Follows the rows that a search reads (the objective of a tuner, a loop over candidates that keeps the best) and
-    reports the choice when a figure of the same rows is reported and no other held-out part gives one. The number
+    reports the choice when a figure of the same rows is reported and no other held-out part gives one; also a search
+    that cross-validates over all rows, those of the test part included, before that part is scored. The number
     of features, chosen this way, is the variant `[feature-count]`. `[all-reported]` (information, preview): all
     candidates are scored on the test rows and shown, none is named best. Nested cross-validation, rows called test
     when another disjoint part is reported, and the score of a search that leaves a part of the rows untouched for
@@ -71,13 +72,14 @@ class TunedOnTestSet(Rule):
         sweeps: set[Loop | None] = set()
         for select in trace.of(Select):
             read |= select.scores
-            shown = finals(trace, select)
+            same = finals(trace, select)
+            shown = same or _among_searched(trace, select)
             role = role_of(select.data, *(score.data for score in shown))
             if select.at in seen:  # a further round of the loops around it
                 told |= select.scores
             if select.what not in CHOICES or not shown or select.at in seen:
                 continue
-            if role == "validation" or untouched(trace, select.data, role, select):
+            if role == "validation" or (same and untouched(trace, select.data, role, select)):
                 continue
             if role != "test" and {score.id for score in shown} <= select.scores and set_aside(trace, select.data):
                 continue  # a program that only tunes, and tells how well the best did
@@ -90,7 +92,8 @@ class TunedOnTestSet(Rule):
             weak = role != "test" or in_fold(shown[-1].data.rows)
             yield self.finding(
                 select,
-                f"The {what} chosen on the rows that give the reported `{shown[-1].metric}`, so that figure is too good.",
+                f"The {what} chosen on {'the rows that give' if same else 'all rows, with those of'} the reported "
+                f"`{shown[-1].metric}`, so that figure is too good.",
                 evidence=[
                     *(("candidates scored here", trace.event(n)) for n in sorted(select.scores)[:1]),
                     ("reported figure", shown[-1]),
@@ -108,3 +111,15 @@ class TunedOnTestSet(Rule):
                 yield self.finding(
                     trace.anchor(score), message, severity=Severity.INFO, confidence=Confidence.LIKELY, variant="all-reported"
                 )
+
+
+def _among_searched(trace: Trace, select: Select) -> list[Score]:
+    """Later figures of rows that were set aside, but among those over which the search cross-validated."""
+    folds = (split for split in trace.of(Split) if split.how == "fold" and select.data.rows in split.parts)
+    split = next(folds, None) if in_fold(select.data.rows) else None
+    if split is None or in_fold(split.data.rows):
+        return []
+    outside = [s for s in figures(trace) if not in_fold(s.data.rows)]
+    if not all(s.data.rows.overlap(split.data.rows) for s in outside):
+        return []
+    return [s for s in outside if s.id > select.id and s.data.rows.subset(split.data.rows)]
