@@ -1202,7 +1202,7 @@ class Run:
         text = "".join(str(v.value) if isinstance(v, Const) else "*" for v in values)
         merged = library.blend(self, values)
         merged = merged.but(shown=frozenset[str]().union(*map(library.shown_of, values)))
-        return merged.but(kind="text", owner=None, name=text[:80] if role_of_name(text) else "")
+        return merged.but(kind="text", owner=None, name=text[:80] if role_of_name(text) or text.startswith("cuda") else "")
 
     def _subscript(self, node: ir.Subscript) -> Value:
         value = self.eval(node.value)

@@ -456,6 +456,8 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
         return Seq(left.kind, (*left.items, *right.items), rest)
     if isinstance(left, Seq) and op == "*":
         return Seq(left.kind, (), left.element()) if left.items or left.rest else Seq(left.kind)
+    if op in ("+", "%") and _names_device(left):
+        return Array(kind="text", name=str(left.value))  # type: ignore[attr-defined]
     a, b = as_array(left), as_array(right)
     if a is None or b is None:
         return blend(run, [left, right])
@@ -505,6 +507,11 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
     else:
         result = result.but(activation="")
     return result.but(scores=result.scores | handwritten, linear=None, mask=None, sign=_sign(left, a, op, right, b))
+
+
+def _names_device(value: Value) -> bool:
+    """Whether a text begins as the name of a GPU does: `"cuda:" + str(number)`."""
+    return isinstance(value, Const) and isinstance(value.value, str) and value.value.startswith("cuda")
 
 
 def _sign(left: Value, a: Array, op: str, right: Value, b: Array) -> int:
@@ -1603,6 +1610,8 @@ def _constant_method(run: Run, value: Const, name: str, call: Call) -> Value:
 
             return _listing(run, name, call)
         if name == "format":
+            if _names_device(value):
+                return Array(kind="text", name=value.value)
             return blend(run, call.everything()).but(kind="text")
         if name == "join":
             return blend(run, call.everything()).but(kind="text")
