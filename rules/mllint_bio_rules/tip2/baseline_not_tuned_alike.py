@@ -92,7 +92,8 @@ class BaselineNotTunedAlike(Rule):
             searched = any(rival is one for one in tuned)
             yield self.finding(
                 base.at,
-                f"{names} runs with default hyperparameters and is compared with "
+                f"{names} {'runs' if len(plain) == 1 else 'run'} with default hyperparameters and "
+                f"{'is' if len(plain) == 1 else 'are'} compared with "
                 f"{'the tuned' if searched else 'the network'} `{rival.name or rival.label}` on the same rows.",
                 evidence=[("baseline scored here", score), ("compared with this score", other), ("the other model", rival.at)],
                 confidence=Confidence.CERTAIN if searched else Confidence.LIKELY,
