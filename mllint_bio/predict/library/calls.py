@@ -622,7 +622,9 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         parts = [a for v in ([first] if op == "concat" and len(call_.args) <= 2 else call_.args) for a in arrays_in(v)]
         if not parts:
             return UNKNOWN
-        if op == "columns" or operation.over_columns():
+        # A new axis over arrays of the same rows (`np.stack([1 - p, p])`) holds figures of each row, not rows twice.
+        alike = name == "stack" and all(part.has_rows and part.rows == parts[0].rows for part in parts)
+        if op == "columns" or operation.over_columns() or alike:
             return arrays.side_by_side(run, parts)
         return arrays.concatenated(run, call_, parts, False)
     if op == "permutation" and isinstance(first, Const):
