@@ -25,6 +25,7 @@ from mllint_bio.trace import Trace
 
 __all__ = ["Analysis", "Project", "analyse", "functions", "programs", "spans"]
 
+_ONE_STUDY = 60  # files of a project whose programs belong together
 # What a function must mention to be worth a trace of its own.
 # Depth of inlining and steps for a function without caller: its data are unknown, what lies deep below it proves nothing.
 _FUNCTION_BOUNDS = (6, 20_000)
@@ -200,7 +201,11 @@ class _Gathering:
         if entry == "function" or not any(isinstance(e, Select) for e in run.events):
             return False
         self.visited |= {str(path) for path in self.project.files}
-        return bool(self.project.tests_of_models - {module.path, *run.visited})
+        others = self.project.tests_of_models - {module.path, *run.visited}
+        small = (
+            len(self.project.files) <= _ONE_STUDY
+        )  # as against a collection of programs that have nothing to do with each other
+        return any(small or path.parent == module.path.parent for path in others)
 
     # -- what nothing calls --------------------------------------------------------------------------------------
 

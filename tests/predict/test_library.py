@@ -293,6 +293,14 @@ class TestProject:
         """A conventional model anywhere in the project counts, in R and in notebooks too."""
         assert run(NETWORK, files).project_baselines is baselines
 
+    @pytest.mark.parametrize(("folder", "others", "elsewhere"), [("far", 3, True), ("far", 99, False), ("", 99, True)])
+    def test_tested_elsewhere_in_a_collection(self, run: Run, folder: str, others: int, elsewhere: bool) -> None:
+        """Of a collection of programs only those of one folder belong together."""
+        choice = "best = max(roc_auc_score(y, y > t) for t in (0.2, 0.5))\nif best > 0.5:\n    print(best)\n"
+        program = "from sklearn.metrics import roc_auc_score\n" + TABLES + choice
+        tests = {f"{folder or '.'}/evaluate.py": "net.load_state_dict(torch.load('net.pt'))\nscore(net, test_loader)\n"}
+        assert run(program, {**{f"other/{n}.py": "" for n in range(others)}, **tests}).tested_elsewhere is elsewhere
+
     @pytest.mark.parametrize(
         ("text", "elsewhere"),
         [
