@@ -27,8 +27,9 @@ class NoUntouchedTestSet(Rule):
     the program is computed on those same rows and no reported figure comes from a third part.
 
     Not reported: cross-validation with fixed settings; programs that also score untouched rows; progress figures printed per
-    epoch by a training script whose model is tested elsewhere (another program of the project that loads weights, names a test
-    part and trains nothing; `test-elsewhere = true` says so for the whole project). Rows called test are MLB703.
+    epoch by a training script whose model is tested elsewhere (another program of the project, in a large project of the same
+    folder, that loads weights, names a test part and trains nothing; `test-elsewhere = true` says so for the whole project).
+    Rows called test are MLB703.
 
     ## Why it is bad
     The best of many looks is better than the truth by chance. Validation rows that chose the epoch cannot also judge it.
