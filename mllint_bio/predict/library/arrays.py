@@ -40,6 +40,7 @@ _MAY_ACT = re.compile(
     r"random|rand\b|seed|shuffle|sample|fit|load|read_|open\(|predict|score|model|choice|permutation|mean|std|max|min"
 )
 POSITIONS = "indices"  # label of the rows that counted positions stand for, until they index a table
+_RESULTS_DEPTH = 6  # results are collected by data set, model, metric and fold
 DATA_KINDS = frozenset({"table", "array", "batch", "dataset", "loader", "unknown", "param"})
 
 # -- looking into values ---------------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ def condensed(value: Array, name: str) -> Array:
 
 def shown_of(value: Value | None) -> frozenset[str]:
     """How the figures in a value were condensed; `each` when several reach the reader as they are."""
-    found = [array for array in arrays_in(value) if array.scores]
+    found = [array for array in arrays_in(value, _RESULTS_DEPTH) if array.scores]
     words = frozenset().union(*(array.shown for array in found)) - {"sum"}
     several = isinstance(value, (Seq, Dict)) or any(array.owner == "folds" for array in found)
     return words | {"each"} if several and any(not array.shown for array in found) else words
@@ -137,7 +138,7 @@ def scores_of(value: Value | None) -> frozenset[int]:
     if isinstance(value, Array):
         return value.scores
     found: frozenset[int] = frozenset()
-    for array in arrays_in(value):
+    for array in arrays_in(value, _RESULTS_DEPTH):
         found |= array.scores
     return found
 
