@@ -96,6 +96,13 @@ class Trace:
         return by_hand and self.resolved and not kept and not any(call.touches for call in self.of(Unresolved))
 
     @cached_property
+    def studies(self) -> bool:
+        """Gate for questions of chance: it trains, or a figure or file comes from a random clustering or embedding."""
+        drawn = {fit.id for fit in self.of(Fit) if fit.stochastic}
+        results = (score.inputs for score in self.of(Score)), (save.data.learned for save in self.of(Save))
+        return self.trains or any(learned.fit in drawn for facts in results for fact in facts for learned in fact)
+
+    @cached_property
     def trainings(self) -> list[Fit]:
         """Fits of predictors (estimators, networks, tuners), as against transforms."""
         return [f for f in self.of(Fit) if f.subject.is_a("estimator", "tuner", "trainer", "module")]

@@ -15,13 +15,14 @@ class NoSeed(Rule):
     """A training run draws random numbers and nothing seeds them.
 
     ## What it does
-    Reports a script or notebook that trains or splits, draws from a global generator (Python's `random`, NumPy,
-    PyTorch, TensorFlow), and seeds none of them, in whatever module of the project. Calls that are no seed do not
-    count: `np.random.seed()` without a value, `torch.seed()`, the clock or the process id. There is one finding per
-    program; it lists who draws from which generator. A seed helper whose code is out of reach counts as a seed, and
-    so do frameworks that seed by default (`TrainingArguments`, `seed_everything`). A program that only splits, and
-    writes the parts to disk, is not reported: the split is drawn once and kept. Nor is the self-test of a module,
-    which takes a step on random numbers and keeps and tells nothing.
+    Reports a script or notebook that trains or splits, or that scores or writes a random clustering or embedding,
+    draws from a global generator (Python's `random`, NumPy, PyTorch, TensorFlow), and seeds none of them, in
+    whatever module of the project. Calls that are no seed do not count: `np.random.seed()` without a value,
+    `torch.seed()`, the clock or the process id. There is one finding per program; it lists who draws from which
+    generator. A seed helper whose code is out of reach counts as a seed, and so do frameworks that seed by default
+    (`TrainingArguments`, `seed_everything`). A program that only splits, and writes the parts to disk, is not
+    reported: the split is drawn once and kept. Nor is the self-test of a module, which takes a step on random numbers
+    and keeps and tells nothing.
 
     ## Why it is bad
     Initial weights, the order of the samples and the split differ on every run. Nobody can reproduce the reported
@@ -66,11 +67,11 @@ class NoSeed(Rule):
         if not trace.is_program or trace.seeded_streams or trace.fruitless:
             return
         drawn = [split for split in trace.of(Split) if split.shuffles is not False]
-        if not trace.trains and all(kept(trace, split) for split in drawn):  # a split that is drawn once and stored
+        if not trace.studies and all(kept(trace, split) for split in drawn):  # a split that is drawn once and stored
             return
         streams = unseeded(trace)
         draws = sorted((draw for found in streams.values() for draw in found), key=importance)
-        if not draws or (draws[0].purpose not in DECISIVE and not trace.trains):
+        if not draws or (draws[0].purpose not in DECISIVE and not trace.studies):
             return
         certain = draws[0].purpose in DECISIVE
         listed = "; ".join(f"{consumers(found)} ({stream})" for stream, found in streams.items())

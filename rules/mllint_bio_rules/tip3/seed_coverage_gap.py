@@ -61,7 +61,7 @@ class SeedCoverageGap(Rule):
     def check(self, trace: Trace) -> Iterator[Finding]:
         """One finding per uncovered stream, then one for consumers in process pools."""
         seed = next((seed for seed in trace.of(Seed) if not seed.unseeds and seed.streams), None)
-        if seed is None or not trace.is_program or not (trace.trains or any(True for _ in trace.of(Split))):
+        if seed is None or not trace.is_program or not (trace.studies or any(True for _ in trace.of(Split))):
             return
         for stream, draws in list(unseeded(trace).items())[:MOST]:
             late = next((one for one in trace.of(Seed) if stream in one.streams and not one.unseeds), None)

@@ -53,7 +53,7 @@ class UnseededEstimator(Rule):
 
     def check(self, trace: Trace) -> Iterator[Finding]:
         """One finding per object, where it was made."""
-        if not trace.is_program or not trace.trains or trace.seeded("numpy"):
+        if not trace.is_program or not trace.studies or trace.seeded("numpy"):
             return
         streams: dict[int, set[str]] = {}
         for draw in trace.of(Draw):
