@@ -12,7 +12,7 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _MAX_INDEXED = 4000
 _R_NOTEBOOK = re.compile(rb'"language"\s*:\s*"R"')
+_SEARCH_PATH = re.compile(r"^[ \t]*sys\.path\.(?:append|insert)\(([^\n]*)", re.MULTILINE)
+_LITERAL = re.compile(r"""(["'])([^"'\n]+)\1""")
 _IMPORT_LINE = re.compile(rb"^[ \t]*(?:from|import)\b[^\n]*", re.MULTILINE)
 _SUFFIXES = frozenset({".py", ".ipynb", ".R", ".r", ".Rmd"})
 _IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([.\w][\w.]*)", re.MULTILINE)
@@ -39,7 +41,6 @@ class Module:
 
     path: Path
     unit: SourceUnit
-    extra_paths: list[Path] = field(default_factory=list)
 
     @cached_property
     def syntax_problems(self) -> list[Problem]:
@@ -55,6 +56,15 @@ class Module:
     def import_names(self) -> list[tuple[str, int]]:
         """See `import_names_in`."""
         return import_names_in(self.unit.text)
+
+    @cached_property
+    def search_paths(self) -> list[str]:
+        """Relative directories that the unit adds to `sys.path` in plain words."""
+        found: list[str] = []
+        for call in _SEARCH_PATH.findall(self.unit.text):
+            words = [word for _, word in _LITERAL.findall(call) if not os.path.isabs(word)]
+            found += [os.path.join(*words)] if words and "join" in call else words
+        return found
 
     @cached_property
     def skeleton(self) -> Skeleton:
@@ -87,7 +97,7 @@ class Project:
         self._files = None if files is None else [Path(f) for f in files]
         self._modules: dict[Path, Module] = {}
         self._imports: dict[Path, tuple[tuple[int, int], bytes]] = {}
-        self._resolved: dict[tuple[str, Path, tuple[Path, ...]], Path | None] = {}
+        self._resolved: dict[tuple[str, Path, tuple[str, ...]], Path | None] = {}
         self._held: dict[tuple[Path, str], bool] = {}
 
     def module(self, path: Path) -> Module:
@@ -180,7 +190,7 @@ class Project:
 
     def resolve(self, dotted: str, level: int, importer: Module) -> Path | None:
         """File of the module that `importer` means by `dotted` (with `level` leading dots); None if it is not in the project."""
-        key = (("." * level) + dotted, importer.package, tuple(importer.extra_paths))
+        key = (("." * level) + dotted, importer.package, tuple(importer.search_paths))
         if key not in self._resolved:
             self._resolved[key] = self._find(dotted, level, importer)
         return self._resolved[key]
@@ -192,7 +202,8 @@ class Project:
                 base = base.parent
             return _below(base, dotted) if dotted else _below(base.parent, base.name)
         top = dotted.split(".", 1)[0]
-        places = [importer.package, *importer.extra_paths, self.root, self.root / "src"]
+        added = (Path(os.path.normpath(base / word)) for base in (importer.package, self.root) for word in importer.search_paths)
+        places = [importer.package, *added, self.root, self.root / "src"]
         parent = importer.package
         while parent != self.root and self.root in parent.parents:
             parent = parent.parent

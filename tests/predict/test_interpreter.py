@@ -391,6 +391,14 @@ class TestImports:
         assert next(trace.of(Seed)).at.path.endswith(path)
         assert next(trace.of(Seed)).calls[0].path == "main.py"
 
+    @pytest.mark.parametrize("path", ["'lib/deep'", "0, 'lib/deep'", "os.path.join(os.path.dirname(__file__), 'lib', 'deep')"])
+    def test_search_path(self, run: Run, path: str) -> None:
+        """Of two modules of one name the one is meant whose directory the program adds to its search path."""
+        how = "insert" if path.startswith("0") else "append"
+        program = f"import os, sys\nimport numpy as np\nsys.path.{how}({path})\nfrom helper import seed_all\nseed_all()\n"
+        trace = run(program, {"lib/deep/helper.py": HELPER, "old/helper.py": HELPER.replace("5", "6")})
+        assert seeds(trace) == [5]
+
     def test_relative(self, run: Run) -> None:
         """Dots count from the package of the importing file."""
         files = {"pkg/__init__.py": "", "pkg/a.py": "from .sub.b import go\nfrom . import c\n", "pkg/c.py": HELPER,
