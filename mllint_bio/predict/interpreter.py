@@ -40,6 +40,7 @@ from mllint_bio.predict.values import (
     Partial,
     Seq,
     Value,
+    as_mapping,
     constant,
     join,
     join_all,
@@ -668,7 +669,7 @@ class Run:
     def _for(self, node: ir.For) -> Flow:
         iterable = self.eval(node.iterable)
         kind = library.loop_kind(self, node.target, node.iterable, iterable)
-        if kind is LoopKind.OTHER and library.varies_candidates(self, node.target, node.body):
+        if kind is LoopKind.OTHER and library.varies_candidates(self, node.target, node.iterable, node.body):
             kind = LoopKind.CANDIDATE
         loop = self.loop(node, kind, _target_name(node.target))
         members = library.unrolled(self, iterable)
@@ -983,8 +984,9 @@ class Run:
                     if not isinstance(value, Const):
                         call.args.append(library.iterated(self, value, expression))
             elif keyword == "**":
-                if isinstance(value, Dict) and value.rest is None and all(isinstance(k, str) for k in value.items):
-                    call.kwargs.update(value.items)
+                given = as_mapping(value)
+                if given is not None and given.rest is None and all(isinstance(k, str) for k in given.items):
+                    call.kwargs.update(given.items)
                 else:
                     call.open = True
                     call.spread.append(value)
@@ -1311,9 +1313,10 @@ class Run:
         for key_node, value_node in node.items:
             value = self.eval(value_node)
             key = self.eval(key_node) if key_node is not None else None
-            if key is None and isinstance(value, Dict):
-                items.update(value.items)
-                rest = value.rest if rest is None else rest
+            spread = as_mapping(value) if key is None else None
+            if spread is not None:
+                items.update(spread.items)
+                rest = spread.rest if rest is None else rest
             elif isinstance(key, Const) and _hashable(key.value):
                 items[key.value] = value
             else:
@@ -1339,7 +1342,7 @@ class Run:
                 iterable = self.eval(iterable_node)
                 iterables.append(iterable)
                 kind = library.loop_kind(self, target, iterable_node, iterable)
-                if kind is LoopKind.OTHER and library.varies_candidates(self, target, [node.element]):
+                if kind is LoopKind.OTHER and library.varies_candidates(self, target, iterable_node, [node.element]):
                     kind = LoopKind.CANDIDATE
                 self.loops = (*self.loops, self.loop(node, kind, _target_name(target)))
                 if len(node.loops) == 1 and not conditions:

@@ -314,6 +314,18 @@ def options(value: Value) -> tuple[Value, ...]:
     return value.options if isinstance(value, Choice) else (value,)
 
 
+def as_mapping(value: Value) -> Dict | None:
+    """The mapping that a value is; several that it may be are one that has the keys of all. None if it is no mapping."""
+    if isinstance(value, Dict):
+        return value
+    found = [option for option in options(value) if isinstance(option, Dict)]
+    if not found:
+        return None
+    items = {key: join_all([one.items[key] for one in found if key in one.items]) for one in found for key in one.items}
+    rests = [one.rest for one in found if one.rest is not None]
+    return Dict(items, join_all(rests) if rests else None)
+
+
 def join(a: Value, b: Value, where: Any = None) -> Value:
     """What both may be. `where` identifies the branch, so that values joined there are compared arm by arm."""
     if a is b:

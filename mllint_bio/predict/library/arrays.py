@@ -25,6 +25,7 @@ from mllint_bio.predict.values import (
     Obj,
     Seq,
     Value,
+    as_mapping,
     constant,
     join,
     join_all,
@@ -56,7 +57,7 @@ def arrays_in(value: Value | None, depth: int = 3) -> list[Array]:
         return []
     members: Iterable[Value]
     if isinstance(value, Choice):
-        members = value.options
+        members, depth = value.options, depth + 1
     elif isinstance(value, Seq):
         members = [*value.items, *([value.rest] if value.rest is not None else [])]
     elif isinstance(value, Dict):
@@ -1594,10 +1595,11 @@ def _dict_method(run: Run, value: Dict, name: str, call: Call) -> Value:
         pairs = [Seq("tuple", [Const(k), v]) for k, v in value.items.items()]
         return Seq("list", pairs, Seq("tuple", [UNKNOWN, value.rest]) if value.rest is not None else None)
     if name == "update":
-        if isinstance(argument, Dict):
-            run.write(value, "items", {**value.items, **argument.items, **call.kwargs})
-        elif call.kwargs:
-            run.write(value, "items", {**value.items, **call.kwargs})
+        added = as_mapping(argument) if argument is not None else None
+        run.write(value, "items", {**value.items, **(added.items if added is not None else {}), **call.kwargs})
+        unnamed = added.rest if added is not None else argument if isinstance(argument, Array) else None
+        if unnamed is not None:
+            run.write(value, "rest", unnamed if value.rest is None else join(value.rest, unnamed))
         return NONE
     if name == "copy":
         return Dict(value.items, value.rest)

@@ -119,21 +119,36 @@ _SETTINGS = re.compile(
 _FEATURES = re.compile(r"feat|gene|column|rank|marker|snp|cpg|probe|importan", re.I)
 
 
-def varies_candidates(run: Run, target: ir.Expr, body: Sequence[ir.Node]) -> bool:
-    """Whether every round of a loop builds a model with a setting that the loop varies, or takes so many features of a list."""
+_GRID = re.compile(r"(^|_)Parameter(Grid|Sampler)($|_)")
+
+
+def varies_candidates(run: Run, target: ir.Expr, iterable: ir.Expr, body: Sequence[ir.Node]) -> bool:
+    """Whether every round of a loop builds a model with settings that the loop varies, or takes so many features of a list."""
     if target not in run.varied:
-        run.varied[target] = _varies(run, set(_names(target)), body)
+        source = _text_of(iterable)
+        run.varied[target] = bool(_GRID.search(source)) or _varies(run, set(_names(target)), source, body)
     return run.varied[target]
 
 
-def _varies(run: Run, names: set[str], body: Sequence[ir.Node]) -> bool:
+def _varies(run: Run, names: set[str], source: str, body: Sequence[ir.Node]) -> bool:
 
     def varied(node: ir.Node | None) -> bool:
         return isinstance(node, ir.Name) and node.name in names
 
+    def member(node: ir.Expr) -> bool:
+        """Whether `**node` hands over one member of what the loop goes over; `best[task]` in a loop over tasks is none."""
+        if isinstance(node, ir.Subscript) and isinstance(node.value, ir.Name):
+            return any(map(varied, node.index)) and node.value.name in source
+        return varied(node)
+
+    combined = "product" in source.split("_")
     for one in (node for statement in body for node in ir.walk(statement)):
         if isinstance(one, ir.Call):
+            if combined and _named_settings(one) and any(varied(node) for node in ir.walk(one)):
+                return True
             for position, (keyword, value) in enumerate(one.args):
+                if keyword == "**" and member(value) and _builds_model(run, one.func):
+                    return True
                 setting = _SETTINGS.match(keyword) if keyword else position == 0 and _builds_model(run, one.func)
                 if setting and varied(value):
                     return True
@@ -144,6 +159,13 @@ def _varies(run: Run, names: set[str], body: Sequence[ir.Node]) -> bool:
             if isinstance(cut, ir.Slice) and cut.lower is None and varied(cut.upper):
                 return True
     return False
+
+
+def _named_settings(node: ir.Call) -> bool:
+    """Whether a call names the values of a combination: `dict(zip(names, values))`."""
+    inner = node.args[0][1] if len(node.args) == 1 else None
+    called = (one.func for one in (node, inner) if isinstance(one, ir.Call))
+    return [name.name for name in called if isinstance(name, ir.Name)] == ["dict", "zip"]
 
 
 def _builds_model(run: Run, node: ir.Expr) -> bool:
