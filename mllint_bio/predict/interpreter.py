@@ -197,6 +197,7 @@ class Run:
         self.masked: dict[Any, set[bool]] = {}  # (rows, key of a random mask) -> sides that were taken
         self.varied: dict[ir.Expr, bool] = {}  # target of a loop -> whether it varies candidates
         self.selecting: list[Array] = []  # figures of columns that the arms of `if` which execution stands in depend on
+        self.counting: list[Array] = []  # comparisons with the truth that the arms of `if` which execution stands in depend on
         self.columns: dict[str, list[int]] = {}  # column -> Fit events of statistics of that column by group
         self.samples: dict[Rows, Any] = {}  # rows drawn by `sample` -> what a later `drop` of them needs to tell of the split
         self.slices: dict[Any, tuple[Rows, Site]] = {}  # (table, order, boundary) -> the first part cut there
@@ -512,9 +513,11 @@ class Run:
             receiver = self.eval(target.value)
             if isinstance(receiver, Obj):
                 self.write(receiver, "." + target.name, value)
+            elif isinstance(receiver, Array) and target.name in library.INDEXERS:  # `table.loc[row] = ...`
+                self._update_receiver(target.value, value)
         elif isinstance(target, ir.Subscript) and isinstance(target.value, (ir.Name, ir.Attribute)):
             container = self.eval(target.value)
-            if isinstance(container, Dict):
+            if isinstance(container, Dict) or (isinstance(container, Array) and not container.has_rows):
                 self._assign_item(target, value, target)
 
     def _assign_item(self, target: ir.Subscript, value: Value, node: ir.Node) -> None:
@@ -574,6 +577,9 @@ class Run:
             library.extend(self, current, value)
             return Flow.NEXT
         result = library.binary(self, node, current, node.op, value)
+        if self.counting and isinstance(value, Const):  # hits are counted one by one
+            scores = frozenset[int]().union(*(hit.scores for hit in self.counting))
+            result = Array(kind="figure", scores=library.scores_of(result) | scores, shown=frozenset({"sum"}))
         if isinstance(result, Array) and isinstance(value, Array) and isinstance(current, (Array, Const)) and value.scores:
             result = result.but(scores=result.scores | value.scores)
         self.assign(node.target, result, node)
@@ -624,13 +630,13 @@ class Run:
         choice = library.selection_test(self, node.test, test)
         if choice is None:
             library.patience_test(self, node)
-            if not isinstance(test, Array) or test.kind != "columns":
-                return self.branches(node, [lambda: self.block(node.body), lambda: self.block(node.orelse)])
-            self.selecting.append(test)
+            kind = test.kind if isinstance(test, Array) else ""
+            held = self.selecting if kind == "columns" else self.counting if kind == "hits" else []
+            held.append(test)  # type: ignore[arg-type]
             try:
                 return self.branches(node, [lambda: self.block(node.body), lambda: self.block(node.orelse)])
             finally:
-                self.selecting.pop()
+                held.pop()
         start = len(self.events)
         number = self.emit(Select, node.test, **choice)
 
@@ -1198,7 +1204,7 @@ class Run:
         return Const(node.value)
 
     def _format(self, node: ir.Format) -> Value:
-        values = [Const(p) if isinstance(p, str) else self.eval(p) for p in node.parts]
+        values = [Const(p) if isinstance(p, str) else library.shown(self, self.eval(p), node) for p in node.parts]
         if all(isinstance(v, Const) for v in values):
             return constant("".join(str(v.value) for v in values if isinstance(v, Const)))
         text = "".join(str(v.value) if isinstance(v, Const) else "*" for v in values)
@@ -1434,7 +1440,7 @@ class Run:
 
     def report(self, node: ir.Node, values: Iterable[Value], how: str) -> None:
         """Record that what these values carry of scores reaches a reader."""
-        values = list(values)
+        values = [library.shown(self, value, node) for value in values]
         scores = frozenset[int]().union(*(library.scores_of(value) for value in values))
         if scores:
             if how != "plot":

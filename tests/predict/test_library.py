@@ -6,7 +6,21 @@ from collections.abc import Callable
 
 import pytest
 
-from mllint_bio.events import Device, Draw, Fit, Generator, Loader, Predict, Report, Select, Split, Step, Unordered, Weights
+from mllint_bio.events import (
+    Device,
+    Draw,
+    Fit,
+    Generator,
+    Loader,
+    Predict,
+    Report,
+    Score,
+    Select,
+    Split,
+    Step,
+    Unordered,
+    Weights,
+)
 from mllint_bio.rows import Answer
 from mllint_bio.trace import Trace
 
@@ -274,6 +288,89 @@ optimizer = torch.optim.Adam(net.parameters())
 nn.MSELoss()(net(torch.load("x.pt")), torch.load("y.pt")).backward()
 optimizer.step()
 """
+
+
+MEASURED = """\
+import numpy as np, pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+table = pd.read_csv("cohort.csv")
+x, y = table.drop(columns="relapse"), table["relapse"]
+model = LogisticRegression().fit(x[:80], y[:80])
+y_pred, y_true = model.predict(x[80:]), y[80:]
+"""
+METER = """\
+class Meter:
+    def __init__(self):
+        self.sum = self.n = 0
+    def update(self, value, n=1):
+        self.sum += value * n
+        self.n += n
+        self.avg = self.sum / self.n
+    {method}
+meter = Meter()
+meter.update(f1_score(y_true, y_pred))
+"""
+SHOWS_ITSELF = METER.format(method="def __str__(self):\n        return f'{self.avg:.3f}'")
+NESTED = """\
+r = defaultdict(lambda: defaultdict(list))
+for k in table:
+    r[k]['f1'].append(f1_score(y_true, y_pred))
+print(r)
+"""
+FIGURES = """\
+from dataclasses import asdict, dataclass
+@dataclass
+class Figures:
+    f1: float
+    n: int = 0
+figures = Figures(f1_score(y_true, y_pred))
+"""
+
+
+class TestReaders:
+    """Figures are followed through whatever holds them until a reader sees them."""
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "from collections import defaultdict\nr = defaultdict(list)\nr['f1'].append(f1_score(y_true, y_pred))\nprint(r)",
+            f"from collections import defaultdict\n{NESTED}",
+            "r = {}\nfor k in table:\n    r.setdefault(k, []).append(f1_score(y_true, y_pred))\nprint(r)",
+            "r = {}\nr.setdefault('a', {})['f1'] = f1_score(y_true, y_pred)\nprint(r)",
+            "r = {'m': 1}\nr.update(f1_score(y_true, y_pred))\nprint(r)",
+            "t = pd.DataFrame(columns=['f1'])\nt.loc[len(t)] = ['a', f1_score(y_true, y_pred)]\nt.to_csv('t.csv')",
+            "t = pd.DataFrame()\nt.at[0, 'f1'] = f1_score(y_true, y_pred)\nprint(t)",
+            "t = pd.DataFrame()\nt = t.append({'f1': f1_score(y_true, y_pred)}, ignore_index=True)\nt.to_csv('t.csv')",
+            "t = pd.DataFrame(0, index=['a'], columns=['f1'])\nt['f1']['a'] = f1_score(y_true, y_pred)\nprint(t)",
+            "r = np.array([])\nr = np.append(r, f1_score(y_true, y_pred))\nprint(r.mean())",
+            METER.format(method="") + "print('f1 {m.avg:.3f}'.format(m=meter))",
+            METER.format(method="") + "print('f1 {avg:.3f}'.format(**vars(meter)))",
+            SHOWS_ITSELF + "print(meter)",
+            SHOWS_ITSELF + "print('\\t'.join([str(m) for m in [meter]]))",
+            SHOWS_ITSELF + "print(f'f1 {meter}')",
+            FIGURES + "print(figures)",
+            FIGURES + "import json\njson.dump(asdict(figures), open('r.json', 'w'))",
+            "n = 0\nfor p, t in zip(y_pred, y_true):\n    if p == t:\n        n += 1\nprint(n / len(y_true))",
+            "print(sum(1 for p, t in zip(y_pred, y_true) if p == t) / len(y_true))",
+            "tp = ((y_pred == 1) & (y_true == 1)).sum()\nprint(tp / (y_true == 1).sum())",
+            "from loguru import logger\nlogger.info(f'f1 {f1_score(y_true, y_pred)}')",
+            "from rich.console import Console\nConsole().print(f1_score(y_true, y_pred))",
+            "import streamlit as st\nst.metric('f1', f1_score(y_true, y_pred))",
+            "import sys\nsys.stdout.write(str(f1_score(y_true, y_pred)))",
+            "from prettytable import PrettyTable\nt = PrettyTable()\nt.add_row(['f1', f1_score(y_true, y_pred)])\nprint(t)",
+            "import wandb\nwandb.init()\nwandb.summary['f1'] = f1_score(y_true, y_pred)",
+        ],
+    )
+    def test_reported(self, run: Run, code: str) -> None:
+        """One figure, one report of it."""
+        trace = run(f"{MEASURED}{code}\n")
+        (score,) = trace.of(Score)
+        assert [report.scores for report in trace.of(Report)] == [{score.id}]
+
+    def test_no_truth(self, run: Run) -> None:
+        """Rows of a group that are predicted to be ill are no comparison with the truth."""
+        assert not list(run(f"{MEASURED}print(((y_pred == 1) & (table['age'] > 60)).sum())\n").of(Score))
 
 
 class TestProject:

@@ -6,6 +6,7 @@ its role.
 """
 
 from mllint_bio.predict.library.arrays import (
+    INDEXERS,
     absorb,
     array_attribute,
     as_figure,
@@ -20,6 +21,7 @@ from mllint_bio.predict.library.arrays import (
     objects_in,
     piece,
     scores_of,
+    shown,
     shown_of,
     subscript,
     unpacked,
@@ -51,6 +53,7 @@ from mllint_bio.predict.library.choices import (
 from mllint_bio.predict.library.networks import attached, base_init, born, built, class_role, forward, is_no_grad
 
 __all__ = [
+    "INDEXERS",
     "absorb",
     "after_assign",
     "array_attribute",
@@ -85,6 +88,7 @@ __all__ = [
     "scores_of",
     "selection_test",
     "set_flag",
+    "shown",
     "shown_of",
     "star_import",
     "statement",

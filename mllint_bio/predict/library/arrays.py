@@ -37,6 +37,7 @@ from mllint_bio.rows import UNKNOWN_ROWS, Bound, Derived, Equals, Rows, Selectio
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Call, Run
 
+_FIELD = re.compile(r"\{(\w+)\.(\w+)")
 _MAY_ACT = re.compile(
     r"random|rand\b|seed|shuffle|sample|fit|load|read_|open\(|predict|score|model|choice|permutation|mean|std|max|min"
 )
@@ -64,7 +65,8 @@ def arrays_in(value: Value | None, depth: int = 3) -> list[Array]:
         members = [*value.items.values(), *([value.rest] if value.rest is not None else [])]
     elif isinstance(value, Obj):
         data = value.cells.get("#data")
-        return [data] if isinstance(data, Array) else []
+        figures = value.cells.get("#figures")
+        return [data] if isinstance(data, Array) else [Array(kind="figure", scores=figures)] if figures else []
     else:
         return []
     return [array for member in members for array in arrays_in(member, depth - 1)]
@@ -142,6 +144,23 @@ def scores_of(value: Value | None) -> frozenset[int]:
     for array in arrays_in(value, _RESULTS_DEPTH):
         found |= array.scores
     return found
+
+
+def fields_of(value: Obj) -> Dict:
+    """The attributes of an object that the program has set."""
+    return Dict({name[1:]: content for name, content in value.cells.items() if name[:1] == "." and isinstance(content, Value)})
+
+
+def shown(run: Run, value: Value, node: ir.Node) -> Value:
+    """What a reader sees of a value: of an object of the project what its `__str__` makes of it, or its fields if it has some."""
+    if not isinstance(value, Obj) or value.klass is None:
+        return value
+    for name in ("__str__", "__repr__"):
+        found = value.klass.lookup(name)
+        member = run.force(found[1], found[0].members, name) if found is not None else None
+        if isinstance(member, Func):
+            return run.inline(member, _call(node, []), value)  # type: ignore[arg-type]
+    return fields_of(value) if value.klass.lookup("__fields__") is not None else value
 
 
 def directed(direction: str, figure: Array) -> str:
@@ -408,6 +427,9 @@ def comprehended(
 ) -> Value:
     """Result of a comprehension whose element and conditions were evaluated once."""
     first = iterables[0] if iterables else UNKNOWN
+    hits = [one.scores for one in conditions if isinstance(one, Array) and one.kind == "hits"]
+    if hits and isinstance(element, Const):  # `sum(1 for a, b in zip(predicted, truth) if a == b)`
+        element = Array(kind="figure", scores=frozenset[int]().union(*hits))
     named = _selected([one for one in conditions if isinstance(one, Array) and one.kind == "columns"], element)
     if named is not element:
         return Seq("set" if node.kind == "set" else "list", (), named)
@@ -817,9 +839,18 @@ def negated(run: Run, value: Value) -> Value:
     return UNKNOWN
 
 
+_TRUTH = re.compile(r"(^|_)(y|labels?|targets?|true|truth|gt|gold|actual)($|_)", re.I)
+
+
 def _combine_masks(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> Value:
     if a.prediction is not None or b.prediction is not None:
-        return blend(run, [a, b])
+        predicted, other = (a, b) if a.prediction is not None else (b, a)
+        merged = blend(run, [a, b])
+        truth = other.has_rows and other.prediction is None and bool(_TRUTH.search(other.name) or _TRUTH.search(other.column))
+        if op == "&" and truth and not merged.scores and not run.inside_forward:
+            number = emit_score(run, node, "confusion_matrix", "label", predicted, other, handwritten=True, decomposable=True)
+            return merged.but(scores=frozenset({number}))
+        return merged
     rows = a.rows if a.has_rows else b.rows
     return blend(run, [a, b]).but(kind="mask", rows=rows, mask=((run.site(node), a.mask, op, b.mask), True))
 
@@ -842,7 +873,11 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
     if isinstance(value, Dict):
         if isinstance(index, Const):
             member = value.items.get(index.value) if _hashable(index.value) else None
+            if member is None and "#default" in value.cells:
+                return entered(run, value, index, run.call(value.cells["#default"], _call(node, [])))
             return member if member is not None else value.rest if value.rest is not None else UNKNOWN
+        if value.rest is None and "#default" in value.cells:
+            entered(run, value, index, run.call(value.cells["#default"], _call(node, [])))
         one = value.element()
         if isinstance(one, Array) and one.has_rows and not value.items:  # one entry of many: not all of their rows
             return one.but(rows=one.rows.some(run.site(node)))
@@ -866,6 +901,15 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
     target = value.owner[0] if rowwise and isinstance(value.owner, tuple) else value
     result = _select_rows(run, target, indices, node, rowwise)
     return result
+
+
+def entered(run: Run, mapping: Dict, key: Value | None, value: Value) -> Value:
+    """The value, put into the mapping under a key that it lacks."""
+    if isinstance(key, Const) and _hashable(key.value):
+        run.write(mapping, "items", {**mapping.items, key.value: value})
+    else:
+        run.write(mapping, "rest", value if mapping.rest is None else join(mapping.rest, value))
+    return value
 
 
 def _hashable(value: Any) -> bool:
@@ -1229,10 +1273,15 @@ def _note_slice(run: Run, node: ir.Node, value: Array, rows: Rows, boundary: Bou
 def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.Node) -> Value:
     """The data value after `receiver[where] = value` or `receiver.name = value`: it carries the facts of what was put in."""
     content = value if isinstance(value, Array) and value.kind == "noise" else data_of(value)
+    figures = scores_of(value)
     if receiver.kind == "indexer" and isinstance(receiver.owner, tuple):
         receiver = receiver.owner[0]
+        if receiver.has_rows:  # some rows of a table that holds others too: what is known of them is not known of all
+            return receiver.but(scores=receiver.scores | figures)
     if isinstance(where, str) and content.has_rows and receiver.kind == "annotated":
         return receiver.but(learned=receiver.learned | content.learned)
+    if figures and not receiver.has_rows:  # a table of results
+        return receiver.but(scores=receiver.scores | figures)
     if not receiver.has_rows and content.has_rows:
         return receiver.but(
             rows=UNKNOWN_ROWS if _repeated(content.rows) else content.rows,
@@ -1241,20 +1290,20 @@ def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.N
         )
     return receiver.but(
         learned=receiver.learned | content.learned,
-        scores=receiver.scores | content.scores,
+        scores=receiver.scores | figures,
         prediction=receiver.prediction or content.prediction,
     )
 
 
 # -- attributes and methods of data ----------------------------------------------------------------------------------
 
-_INDEXERS = frozenset({"iloc", "loc", "iat", "at", "ix"})
+INDEXERS = frozenset({"iloc", "loc", "iat", "at", "ix"})
 _COLUMNS_LIKE = frozenset({"obs", "var", "obsm", "layers", "uns", "X", "x", "y", "edge_index", "raw"})
 
 
 def array_attribute(run: Run, value: Array, name: str, node: ir.Node) -> Value:
     """`data.name` where it is not called."""
-    if name in _INDEXERS:
+    if name in INDEXERS:
         return Array(kind="indexer", owner=(value,), rows=value.rows, name=value.name)
     if name == "shape":
         return Array(kind="shape", linear=_length(value), rows=UNKNOWN_ROWS)
@@ -1434,6 +1483,10 @@ def _undescribed_method(run: Run, value: Array, name: str, call: Call) -> Value:
     merged = blend(run, [value, *call.everything()])
     if value.kind == "config":
         return Array(kind="config", name=name, owner=value.owner)
+    if name.startswith("add") and value.kind == "unknown" and merged.scores - value.scores:  # a table of results takes them up
+        from mllint_bio.predict.interpreter import Updated
+
+        return Updated(value.but(scores=merged.scores), merged)
     if value.has_rows and value.kind in ("param", "unknown", "table", "array", "item", "dataset"):
         return merged.but(rows=value.rows.some(run.site(call.node)), kind="unknown", linear=None)
     if not merged.has_rows:
@@ -1586,6 +1639,8 @@ def _dict_method(run: Run, value: Dict, name: str, call: Call) -> Value:
         default = call.at(1)
         if value.rest is not None:
             return value.rest
+        if name == "setdefault" and default is not None:
+            return entered(run, value, argument, default)
         return default if default is not None else UNKNOWN
     if name == "values":
         return Seq("list", value.items.values(), value.rest)
@@ -1606,6 +1661,16 @@ def _dict_method(run: Run, value: Dict, name: str, call: Call) -> Value:
     return blend(run, [value.element(), *call.everything()])
 
 
+def _filled_in(run: Run, template: str, call: Call) -> list[Value]:
+    """What `template.format(...)` puts into its fields; `{loss.avg:.3f}` takes an attribute of an argument."""
+    found = [shown(run, value, call.node) for value in call.everything()]
+    for name, attribute in _FIELD.findall(template):
+        value = call.kwargs.get(name) or (call.at(int(name)) if name.isdigit() else None)
+        if isinstance(value, Obj):
+            found.append(run.attribute(value, attribute, call.node))
+    return found
+
+
 def _constant_method(run: Run, value: Const, name: str, call: Call) -> Value:
     if isinstance(value.value, str):
         if name in ("glob", "rglob", "iterdir"):  # a path that is spelt out
@@ -1615,7 +1680,7 @@ def _constant_method(run: Run, value: Const, name: str, call: Call) -> Value:
         if name == "format":
             if _names_device(value):
                 return Array(kind="text", name=value.value)
-            return blend(run, call.everything()).but(kind="text")
+            return blend(run, [*_filled_in(run, value.value, call), *call.spread]).but(kind="text")
         if name == "join":
             return blend(run, call.everything()).but(kind="text")
         plain = [a.value for a in call.args if isinstance(a, Const)]
@@ -2075,7 +2140,8 @@ class Operation:
             return concatenated(self.run, self.call, [value, *arrays_in(other)], False)
         from mllint_bio.predict.interpreter import Updated
 
-        return Updated(blend(self.run, [value, other]), NONE)
+        merged = blend(self.run, [value, other])
+        return Updated(merged, merged if self.name == "append" else NONE)  # tables give the longer table back
 
     def sum_correct(self, value: Array, other: Value | None) -> Value:
         return value

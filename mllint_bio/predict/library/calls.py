@@ -24,7 +24,7 @@ from mllint_bio.events import (
 )
 from mllint_bio.predict import ir
 from mllint_bio.predict.library import arrays
-from mllint_bio.predict.library.arrays import Operation, arrays_in, blend, data_of, objects_in
+from mllint_bio.predict.library.arrays import Operation, arrays_in, blend, data_of, objects_in, scores_of
 from mllint_bio.predict.values import (
     EMPTY,
     NONE,
@@ -212,9 +212,21 @@ def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
         return _path_call(call_)
     if path.startswith(("functools.partial",)) and call_.args:
         return Partial(call_.args[0], tuple(call_.args[1:]), dict(call_.kwargs))
+    if path == "dataclasses.asdict" and call_.args and isinstance(call_.args[0], Obj):
+        return arrays.fields_of(call_.args[0])
+    if path in ("collections.defaultdict", "collections.OrderedDict"):
+        default = call_.at(0) if path.endswith("defaultdict") else None
+        content = arrays._call(call_.node, call_.args[1:] if default is not None else call_.args)
+        content.kwargs.update(call_.kwargs)
+        made = _collection_builtin(run, "dict", content)
+        if isinstance(made, Dict) and default is not None and default is not NONE:
+            made.cells["#default"] = default
+        return made
     top = path.split(".", 1)[0]
     if last[:1].isupper() and (catalog.catalogued(top) or "Loss" in last or "Model" in last or "Net" in last):
         return _unknown_object(run, path, call_)
+    if last in _WRITERS:
+        run.report(call_.node, call_.everything(), "log")
     result = arrays.absorb(run, call_, last)
     return _score_of_unknown(run, last, call_, result)
 
@@ -321,6 +333,8 @@ def set_flag(run: Run, path: str, value: Value, node: ir.Node) -> None:
             flag = "tf-ops" if key.startswith("TF_") else "env"
             run.emit(Determinism, node, flag=flag, value=True, call=key)
         return
+    if path.startswith("wandb."):  # `wandb.summary["auc"] = ...`
+        run.report(node, [value], "log")
     if entry is None:
         return
     if entry.is_a("determinism"):
@@ -358,6 +372,8 @@ def object_attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value:
             return found
     if obj.subject.role == "namespace":
         return Array(kind="config", name=name)
+    if name == "__dict__" and obj.klass is not None:
+        return arrays.fields_of(obj)
     return Bound_(obj, name)
 
 
@@ -381,6 +397,13 @@ def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
         return _sink_method(run, obj, name, call_)
     if obj.is_a("metric"):
         return learners.metric_object(run, obj, name, call_)
+    if obj.subject.role == "object" and obj.klass is None:
+        figures = frozenset[int]().union(*map(scores_of, call_.everything()))
+        if figures and name in _WRITERS:
+            run.report(call_.node, call_.everything(), "log")
+            return NONE
+        if figures:  # a table of results takes them up
+            run.write(obj, "#figures", obj.cells.get("#figures", frozenset()) | figures)
     data = obj.cells.get("#data")
     if isinstance(data, Array):
         return arrays.value_method(run, data, name, call_)
@@ -407,6 +430,13 @@ def invoke(run: Run, obj: Obj, call_: Call) -> Value:
     return networks.invoke(run, obj, call_)
 
 
+# What loggers, progress bars, files and dashboards call the methods by which something reaches a reader.
+_WRITERS = frozenset(
+    {"write", "writelines", "writerow", "info", "debug", "warning", "error", "success", "critical", "log", "print", "echo"}
+    | {"add_scalar", "add_scalars", "log_metric", "log_metrics", "metric", "markdown", "report", "set_postfix", "set_description"}
+)
+
+
 def method_of_unknown(run: Run, value: Array, name: str, call_: Call) -> Value | None:
     """Methods whose name says what the unknown receiver is: `.fit` of an estimator, `.eval` of a network, `.backward` of a
     loss."""
@@ -431,23 +461,11 @@ def method_of_unknown(run: Run, value: Array, name: str, call_: Call) -> Value |
     if name in ("plot", "hist", "boxplot", "bar", "scatter"):
         run.report(call_.node, [value, *call_.everything()], "plot")
         return UNKNOWN
-    if name in (
-        "write",
-        "writerow",
-        "info",
-        "debug",
-        "warning",
-        "log",
-        "add_scalar",
-        "add_scalars",
-        "log_metric",
-        "log_metrics",
-        "report",
-        "set_postfix",
-        "set_description",
-        "writelines",
-    ):
+    if name in _WRITERS:
         run.report(call_.node, call_.everything(), "log")
+        return NONE
+    if name in ("show", "write_html", "write_image") and value.scores:
+        run.report(call_.node, [value], "plot")
         return NONE
     return None
 
@@ -619,7 +637,8 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         if isinstance(first, Seq) and not first.exact and op == "concat" and not first.items and isinstance(first.rest, Array):
             kind = "noise" if first.rest.kind == "noise" else "array"
             return first.rest.but(kind=kind, linear=None, mask=None, ordered=first.rest.ordered)
-        parts = [a for v in ([first] if op == "concat" and len(call_.args) <= 2 else call_.args) for a in arrays_in(v)]
+        listed = op == "concat" and len(call_.args) <= 2 and name not in ("append", "insert")
+        parts = [a for v in ([first] if listed else call_.args) for a in arrays_in(v)]
         if not parts:
             return UNKNOWN
         # A new axis over arrays of the same rows (`np.stack([1 - p, p])`) holds figures of each row, not rows twice.
@@ -1004,6 +1023,8 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
         return NONE
     if name == "len":
         return arrays.length_of(run, first) if first is not None else UNKNOWN
+    if name in ("str", "repr") and isinstance(first, Obj):
+        return blend(run, [arrays.shown(run, first, call_.node)]).but(kind="text")
     if name in _CONVERSIONS:
         if isinstance(first, Const):
             try:
@@ -1071,7 +1092,7 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
     if name in ("input", "raw_input"):
         return Array(kind="config")
     if name == "vars":
-        return Array(kind="config")
+        return arrays.fields_of(first) if isinstance(first, Obj) and first.klass is not None else Array(kind="config")
     if name in ("isinstance", "hasattr", "callable", "issubclass", "type", "id", "hash", "repr"):
         return UNKNOWN
     if name[:1].isupper():  # exceptions
