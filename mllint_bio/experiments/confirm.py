@@ -148,6 +148,7 @@ def _experiments(
         device=device,
         progress=lambda text: progress(Progress(text)),
         event_of=observed.event_of,
+        decided_by={rule.code: rule.confirmed_by for rule in program.rules},
     )
     results: list[Result] = []
     for name in names:

@@ -94,12 +94,14 @@ class Counterfactual:
         if reason:
             return [Result(self.name, self.title, "skipped", reason=reason)]
         chosen = [(finding, fix_of(study, finding)) for finding in study.findings]
-        fixes = [fixed for _, fixed in chosen if isinstance(fixed, Fixed)]
+        fixes = [fixed for _, fixed in chosen if isinstance(fixed, Fixed) and not _in_vain(study, fixed)]
         plan = Plan.of(study, fixes)
         results = []
         for finding, fixed in chosen:
             if isinstance(fixed, str):
                 result = Result(self.name, self.title, "skipped", reason=fixed)
+            elif reason := _in_vain(study, fixed):
+                result = Result(self.name, self.title, "skipped", reason=reason)
             elif not plan.admits(fixed):
                 result = Result(self.name, self.title, "skipped", reason=plan.note)
             else:
@@ -275,6 +277,13 @@ def fix_of(study: Study, finding: Diagnostic) -> Fixed | str:
         (by_path[place.path][0], by_path[place.path][1].line_index(place.start) + 1) for place in places if place.path in by_path
     )
     return Fixed(finding, remedy, tuple(edits), texts, near)
+
+
+def _in_vain(study: Study, fixed: Fixed) -> str:
+    """Why runs with and without this fix cannot differ here; empty if they can."""
+    if study.device != "cuda" and study.decided_by.get(fixed.finding.code) == "cuda":
+        return "what it mends makes no difference on a CPU"
+    return repeat.nothing_to_compare(study) if not study.first.finished else ""
 
 
 def _with(job: Job, fixed: Fixed) -> Job:

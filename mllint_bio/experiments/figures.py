@@ -49,7 +49,7 @@ def figure_of(
 ) -> Sentence:
     """The figure of a finding from the events at its place and at the places of its evidence.
 
-    line: row of a site in its unit's text; where: the same for people ("line 41", "cell 4, line 2").
+    line: row of a site in its unit's text; where: the same for people ("line 41", "cell 4, line 2", "utils.py:41").
     """
     look = _Look(observed, log, line, where)
     events = [*at, *evidence]
@@ -236,7 +236,7 @@ class _Look:
                 return f"The resampling at {place} used"
             case Score():
                 return f"The figure at {place} was computed on"
-        return f"{place[0].upper()}{place[1:]} used"
+        return f"{place} used" if ":" in place else f"{place[0].upper()}{place[1:]} used"
 
     def _done(self, event: Event) -> str:
         place = self.where(event.at)

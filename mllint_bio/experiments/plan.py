@@ -26,7 +26,7 @@ CLASSES = {
 ASKED_BY = {
     "counterfactual": ("MLB30", "MLB706", "MLB707", "MLB708", "MLB709", "MLB712"),
     "class-balance": ("MLB726", "MLB725", "MLB727", "MLB728"),
-    "test-reuse": ("MLB601", "MLB70"),
+    "test-reuse": ("MLB601", "MLB702", "MLB703", "MLB704", "MLB705"),
     "label-shuffle": ("MLB707", "MLB709"),
     "overlap": ("MLB708", "MLB710", "MLB714", "MLB715", "MLB717"),
 }

@@ -36,7 +36,8 @@ class Study:
     job: the plain run, without controls; first: its outcome (observed with `capture`); trace: the observed trace of that run;
     findings: static findings of the program, at their places; units: source units of the project by path as in `Line`;
     run: runs jobs and gives their outcomes in the same order; budget: how much may be spent; device: cpu or cuda, as in effect;
-    event_of: number of a record in the log of the first run -> id of the trace's event (`Observed.event_of`).
+    event_of: number of a record in the log of the first run -> id of the trace's event (`Observed.event_of`);
+    decided_by: code of a rule -> what settles it (`Rule.confirmed_by`).
     """
 
     job: Job
@@ -49,6 +50,7 @@ class Study:
     device: str = "cpu"
     progress: Callable[[str], None] = lambda text: None
     event_of: Mapping[int, int] = field(default_factory=dict)
+    decided_by: Mapping[str, str] = field(default_factory=dict)
 
 
 class Experiment(Protocol):

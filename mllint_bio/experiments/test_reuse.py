@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,12 +52,13 @@ _WHAT = {
 class _Looks:
     """What read the rows of the reported score. looks: figures computed on them, batches and folds of one call counted once;
     considered: how many of these the choices compared (0 without a
-    choice); places: of the events, for people."""
+    choice); counts: figures in one event of a loop; places: of the events, for people."""
 
     final: Score
     scores: list[Score]
     selects: list[Select]
     looks: int
+    counts: dict[int, int]
     considered: int
     places: dict[int, str]
 
@@ -91,14 +93,7 @@ class TestReuse:
             "considered": found.considered,
             "intervals": 0,
         }
-        table = Table(
-            "What read the rows of the reported score",
-            ("place", "kind", "what"),
-            tuple(
-                [(places[s.id], "choice", f"{_WHAT.get(s.what, s.what)} ({s.how})") for s in found.selects]
-                + [(places[s.id], "score", s.metric) for s in found.scores]
-            )[:200],
-        )
+        table = _table(found)
         plots: tuple[Plot, ...] = ()
         task = one.task() if one is not None else "its predictions were not captured"
         if one is None or isinstance(task, str):
@@ -109,6 +104,16 @@ class TestReuse:
             sentence, plots = _fresh(one, task, metric, study, figures)
             text.append(sentence)
         return Result(self.name, self.title, "done", " ".join(filter(None, text)), figures=figures, tables=(table,), plots=plots)
+
+
+def _table(found: _Looks) -> Table:
+    """What read the rows, by place: a loop over folds or epochs is one line with its count."""
+    read = [(found.places[s.id], "choice", f"{_WHAT.get(s.what, s.what)} ({s.how})") for s in found.selects]
+    times = Counter(read)
+    for score in found.scores:
+        times[found.places[score.id], "score", score.metric] += found.counts.get(score.id, 1)
+    rows = tuple((*what, count) for what, count in times.items())
+    return Table("What read the rows of the reported score", ("place", "kind", "what", "times"), rows[:200])
 
 
 def _final(study: Study) -> Score | None:
@@ -139,7 +144,7 @@ def _looks(study: Study, final: Score) -> _Looks:
     compared = {number_ for select in selects for number_ in select.scores & by_id.keys()}
     kinds = {(places[number_], by_id[number_].metric) for number_ in compared}
     considered = sum(counts.get(s.id, 1) for s in scores if (places[s.id], s.metric) in kinds)
-    return _Looks(final, scores, selects, sum(counts.get(s.id, 1) for s in scores), considered, places)
+    return _Looks(final, scores, selects, sum(counts.get(s.id, 1) for s in scores), counts, considered, places)
 
 
 def _reads(rows: Rows, test: Rows) -> bool:

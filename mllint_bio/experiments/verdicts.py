@@ -175,7 +175,7 @@ class Verdicts:
             self.observed,
             self.outcome.log,
             self._line,
-            self._where,
+            lambda site: self._where(site, finding.at),
         )
 
     def _counter_figure(self, finding: Finding) -> Sentence:
@@ -218,15 +218,19 @@ class Verdicts:
         span = self.program.spans.get(site) if site.node >= 0 else None
         return span.first if span is not None else site.line
 
-    def _where(self, site: Site) -> str:
-        """The line of a site as people count it: inside its cell, in a notebook."""
+    def _where(self, site: Site, near: Site | None = None) -> str:
+        """The line of a site as people count it: inside its cell, in a notebook; with its file if `near` lies in another."""
         row = self._line(site)
-        span = self.program.spans.get(site) if site.node >= 0 else None
-        unit = self.program.units.get(span.path if span is not None else relative(site.path, self.program.command.root))
+        path = self._path(site)
+        unit = self.program.units.get(path)
         if unit is None or not unit.cells:
-            return f"line {row}"
+            return f"line {row}" if near is None or path == self._path(near) else f"{path}:{row}"
         position = unit.position(unit.offset_of_bytes(row, 0))
         return f"cell {position.cell}, line {position.row}"
+
+    def _path(self, site: Site) -> str:
+        span = self.program.spans.get(site) if site.node >= 0 else None
+        return span.path if span is not None else relative(site.path, self.program.command.root)
 
     def _rule(self, code: str) -> Rule | None:
         return next((rule for rule in self.program.rules if rule.code == code), None)

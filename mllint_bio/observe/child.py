@@ -177,7 +177,7 @@ def classify(error: BaseException) -> tuple[Status, str, Line, int]:
     if isinstance(error, MemoryError) or "OutOfMemory" in text or any(word in text for word in _MEMORY_WORDS):
         return Status.MEMORY, f"{text}{at}", place, 1
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] not in sys.modules:
-        return Status.FAILED, f"needs the package {error.name.partition('.')[0]!r}, which is not installed{at}", place, 1
+        return Status.FAILED, f"needs the package {error.name.partition('.')[0]!r}{at}, which is not installed", place, 1
     if isinstance(error, EOFError) and "EOF when reading a line" in str(error):
         return Status.FAILED, f"asked for input{at}", place, 1
     if type(error).__name__ == "StdinNotImplementedError":

@@ -244,6 +244,25 @@ def test_programs_that_end_early_alike_are_compared_as_far_as_they_came(
     assert result.verdict.endswith("Both programs end early (asked for input at train.py:9).")
 
 
+def test_a_fix_for_gpus_is_not_tried_on_a_cpu(tmp_path: Path, unit: SourceUnit, remedy: Callable[[str], None]) -> None:
+    """Deterministic kernels change nothing where no GPU computes: no run is spent on them."""
+    remedy("repeat")
+    scored = Scored(tmp_path, lambda seed: 38, lambda seed: 38)
+    made = replace(study(scored.outcome(JOB), scored), findings=(finding("MLB305"),), units={"train.py": unit})
+    (result,) = Counterfactual().run(replace(made, decided_by={"MLB305": "cuda"}))
+    assert (result.status, result.reason, scored.jobs) == ("skipped", "what it mends makes no difference on a CPU", [])
+
+
+def test_a_program_that_did_nothing_is_not_mended(tmp_path: Path, unit: SourceUnit, remedy: Callable[[str], None]) -> None:
+    """What crashed before it split, trained or scored anything would crash again, with the fix and without it."""
+    remedy("repeat")
+    scored = Scored(tmp_path, lambda seed: 38, lambda seed: 38)
+    first = replace(Run(tmp_path / "first").outcome(Status.FAILED), reason="FileNotFoundError: data.csv at train.py:1")
+    (result,) = Counterfactual().run(replace(study(first, scored), findings=(finding(),), units={"train.py": unit}))
+    assert (result.status, scored.jobs) == ("skipped", [])
+    assert result.reason.endswith("(FileNotFoundError: data.csv at train.py:1)")
+
+
 def test_a_finding_without_a_fix_is_skipped_with_the_reason(tmp_path: Path, unit: SourceUnit) -> None:
     """No remedy is known for this rule: nothing is run."""
     made, runner = program(tmp_path / "runs", lambda job: Told(line=4))

@@ -115,6 +115,7 @@ def test_repeats_merged_into_one_event_count(tmp_path: Path) -> None:
     record.count = 12
     result = measured(events, run.outcome(), {record.number: number})
     assert (result.figures["scores"], result.figures["considered"]) == (12, 12)
+    assert [row[-1] for row in result.tables[0].rows] == [1, 12]
 
 
 def test_choices_on_other_rows_are_no_reuse(tmp_path: Path) -> None:

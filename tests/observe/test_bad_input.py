@@ -84,7 +84,7 @@ def test_a_missing_package_is_named(tmp_path: Path) -> None:
     """The reason names the package, not the module inside it."""
     outcome = execute(tmp_path, "import json\nimport no_such_package_at_all.layers\n")
     assert outcome.status is Status.FAILED
-    assert outcome.reason == "needs the package 'no_such_package_at_all', which is not installed at train.py:2"
+    assert outcome.reason == "needs the package 'no_such_package_at_all' at train.py:2, which is not installed"
 
 
 def test_starting_a_program_is_refused_and_names_the_option(tmp_path: Path) -> None:

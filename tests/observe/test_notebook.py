@@ -103,7 +103,7 @@ def test_shell_commands_can_be_allowed(tmp_path: Path) -> None:
         (
             "import no_such_package",
             Status.FAILED,
-            "needs the package 'no_such_package', which is not installed",
+            "needs the package 'no_such_package' at analysis.ipynb:cell 2:1, which is not installed",
         ),
     ],
 )
