@@ -735,6 +735,9 @@ def _shuffle_in_place(run: Run, entry: Entry, call_: Call, first: Value, operati
         element = first.element()
         if isinstance(element, Array) and first.rest is not None:
             run.write(first, "rest", element.but(ordered="shuffled"))
+        elif isinstance(element, Seq) and element.exact and first.rest is not None:
+            pairs = [one.but(ordered="shuffled", order=site) if isinstance(one, Array) else one for one in element.items]
+            run.write(first, "rest", Seq(element.kind, pairs))
         return NONE
     assert isinstance(first, Array)
     shuffled = first.but(ordered="shuffled", order=site, linear=None)
