@@ -352,6 +352,8 @@ class Identity:
 
     def _from_content(self, value: Any) -> tuple[Tokens | None, frozenset[int]]:
         """Rows that hold the same values, and what had shaped those values."""
+        if is_tensor(value) and value.grad_fn is not None:
+            return None, frozenset()  # an activation: computed from parameters, it is nobody's row
         hashed = self._hashes(value)
         if hashed is None:
             column = self._digest(value)

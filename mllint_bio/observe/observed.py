@@ -162,6 +162,7 @@ class _Builder:
         self._subjects: dict[int, Subject] = {}
         self._fitted: dict[int, Rows] = {}  # subject number -> rows that it learned from last
         self._symbols: dict[Rows, Rows] = {}  # predicted rows -> the rows that stood for them last
+        self._trained: dict[Rows, Rows] = {}  # predicted rows of a training -> the rows that stood for them there last
         self._latest: dict[Site, int] = {}  # site of a predicted event -> the latest event there
         self._paths = {
             span.path: site.path for site, span in spans.items()
@@ -311,7 +312,10 @@ class _Builder:
         for name, value in record.fields.items():
             predicted = getattr(match, name, None)
             if isinstance(value, Seen) and isinstance(predicted, Data):
-                self._stands_for(predicted.rows, self._rows(value.rows))
+                rows = self._rows(value.rows)
+                self._stands_for(predicted.rows, rows)
+                if name == "data" and record.kind in ("Fit", "Step") and predicted.rows.known and rows.known:
+                    self._trained[predicted.rows] = rows
             elif name == "parts" and isinstance(value, list) and isinstance(predicted, tuple):
                 for seen, rows in zip(value, predicted, strict=False):
                     if isinstance(seen, Seen):
@@ -437,7 +441,9 @@ class _Builder:
         if isinstance(maker, int) and maker in self._fitted and not record.fields.get("cross_validated"):
             given["fitted"] = self._fitted[maker]
         elif match is not None and isinstance(match, Score):
-            given["fitted"] = UNKNOWN_ROWS if match.cross_validated else self._translated(match.fitted)
+            # What was predicted to be one table may be two in the run: only a training shows what was learned from.
+            learned_from = self._trained.get(match.fitted) or self._translated(match.fitted)
+            given["fitted"] = UNKNOWN_ROWS if match.cross_validated else learned_from
         if given.get("subject") is None and isinstance(maker, int):
             given["subject"] = self._subject(maker, match.subject if isinstance(match, Score) else None)
         truth: Data = given.get("truth", NO_DATA)

@@ -152,3 +152,22 @@ def test_the_rule_speaks_on_both_traces(program: Program) -> None:
     before = {finding.at for finding in program.findings if finding.code == "MLB706"}
     after = {finding.at for finding, _ in program.judge(of(program, made).trace) if finding.code == "MLB706"}
     assert before == after != set()
+
+
+def test_what_a_model_learned_from_is_what_its_training_showed(tmp_path: Path) -> None:
+    """The prediction takes two calls of a helper for one table; the rows of the score are not what was fitted on for that."""
+    file = tmp_path / "train.py"
+    file.write_text(
+        "import numpy as np\nfrom sklearn.metrics import accuracy_score\nfrom sklearn.svm import SVC\n"
+        "X, y = np.load('X.npy'), np.load('y.npy')\nmodel = SVC().fit(X, y)\nprint(accuracy_score(y, model.predict(X)))\n"
+    )
+    command = Command("script", "train.py", (), str(tmp_path), str(tmp_path))
+    program = read(command, file, Settings(), load_registry())
+    fields = {"role": "estimator.baseline.kernel", "method": "fit"}
+    made = log(
+        ("Fit", 5, "sklearn.svm.SVC", {"data": Seen(TRAIN, 6), **fields}),
+        ("Score", 6, "sklearn.metrics.accuracy_score", {"data": Seen(TEST, 2), "metric": "accuracy_score", "value": 1.0}),
+    )
+    [score] = of(program, made).trace.of(Score)
+    assert (score.data.rows.size, score.fitted.size) == (2, 6)
+    assert score.fitted.overlap(score.data.rows) is NO
