@@ -22,6 +22,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib.metadata import distributions
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -46,9 +47,10 @@ _STALE = 24 * 3600.0  # seconds after which a half-written entry of another proc
 _ENVIRONMENT = ("PYTHONPATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CONDA_PREFIX", "VIRTUAL_ENV")
 
 
-def content(root: Path) -> str:
-    """Hash of what a run's outcome depends on besides its job: sources by content, other files of the project by size and time of
-    change, Python, this package and the installed packages by version, and variables that steer them."""
+def content(root: Path, command: Command | None = None) -> str:
+    """Hash of what a run's outcome depends on besides its job: sources by content, other files of the project and those that the
+    arguments name by size and time of change, Python, this package and the installed packages by version, and variables that
+    steer them."""
     digest = hashlib.sha256()
 
     def add(*parts: object) -> None:
@@ -74,7 +76,24 @@ def content(root: Path) -> str:
                 add(name, Path(path).read_bytes())
                 continue
         add(name, status.st_size, status.st_mtime_ns)
+    for path, status in _named(command, root) if command is not None else ():
+        add(path, status.st_size, status.st_mtime_ns)
     return digest.hexdigest()
+
+
+def _named(command: Command, root: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Files outside the project that the arguments name (`--data /data/cohort`, `--data=/data/cohort.csv`)."""
+    for argument in command.arguments:
+        for text in dict.fromkeys((argument, argument.partition("=")[2])):
+            path = os.path.realpath(os.path.join(command.folder, text)) if text else ""
+            if not path or not os.path.exists(path) or Path(path).is_relative_to(root.resolve()):
+                continue
+            if root.resolve().is_relative_to(path):
+                continue  # `..` and `/` are no data sets
+            if os.path.isdir(path):
+                yield from islice(_files(Path(path)), MOST_FILES)
+            else:
+                yield path, os.stat(path)
 
 
 def _files(root: Path) -> Iterator[tuple[str, os.stat_result]]:

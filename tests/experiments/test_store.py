@@ -242,3 +242,20 @@ def test_a_written_log_is_read_again(tmp_path: Path) -> None:
     """`write_log` and `log.read` are inverse."""
     stores.write_log(finished(JOB).log, tmp_path / "log")
     assert logs.read(tmp_path / "log") == finished(JOB).log
+
+
+def test_data_that_the_arguments_name_are_part_of_the_content(tmp_path: Path) -> None:
+    """New files in a folder outside the project are new data: the earlier run says nothing about them."""
+    project, data = tmp_path / "project", tmp_path / "data"
+    project.mkdir()
+    data.mkdir()
+
+    def now(*arguments: str) -> str:
+        return stores.content(project, Command("script", "train.py", arguments, str(project), str(project)))
+
+    assert now("--data", str(data), "..", "--epochs=3") == now("--data", str(data), "..", "--epochs=3")
+    empty, none = now(f"--data={data}"), now("--data", "elsewhere")
+    (data / "a.npz").write_bytes(b"1234")
+    assert now(f"--data={data}") != empty
+    assert now("--data", "../data/a.npz") != none
+    assert now("--data", "elsewhere") == none
