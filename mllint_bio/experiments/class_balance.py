@@ -150,7 +150,8 @@ def _verdict(
 ) -> str:
     largest = f"{counts[usual] / len(task):.0%}".replace("%", " %")
     accuracy, plain_answer = intervals["accuracy"], dummies["accuracy"][0]
-    text = f"{one.model} ({one.place}), {len(task):,} rows: {largest} are of class {task.classes[usual]}, the largest in training"
+    model = one.model if one.api else "The model"
+    text = f"{model} ({one.place}), {len(task):,} rows: {largest} are of class {task.classes[usual]}, the largest in training"
     missing = [task.classes[k] for k in range(len(task.classes)) if counts[k] == 0]
     if missing:
         text += f"; no row is of class {', '.join(missing[:5])}, so its recall cannot be known"

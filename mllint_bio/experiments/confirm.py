@@ -17,12 +17,15 @@ from mllint_bio.experiments import executors, plan, store
 from mllint_bio.experiments.options import CannotStart, ConfirmOptions, Progress, Report
 from mllint_bio.experiments.program import Program, read, relative
 from mllint_bio.experiments.results import Confirmation, Result, Verdict
+from mllint_bio.experiments.shown import Shown
 from mllint_bio.experiments.study import Budget, Study
 from mllint_bio.experiments.verdicts import Verdicts
 from mllint_bio.observe import launch
 from mllint_bio.observe.job import Command, Controls, Job, Outcome, Status
 from mllint_bio.observe.observed import Observed, observe
+from mllint_bio.rows import UNKNOWN, YES
 from mllint_bio.rule import RegistryError, load_registry
+from mllint_bio.trace import Trace
 
 STARTED = 30.0  # seconds that the check of the device may take
 
@@ -51,7 +54,7 @@ def confirm(command: Command, options: ConfirmOptions, progress: Report = lambda
         program.guide(),
     )
     notes: list[str] = []
-    kept = store.Store(store.content(Path(command.root)), reuse=not options.fresh)
+    kept = store.Store(store.content(Path(command.root), command), reuse=not options.fresh)
     with tempfile.TemporaryDirectory(prefix="mllint-bio-") as folder, kept:
         pool = executors.executor(
             options.executor, options.jobs, device, Path(folder) if options.executor != "slurm" else kept.folder
@@ -161,7 +164,7 @@ def _experiments(
             made = [] if reason else one.run(replace(study, budget=replace(study.budget, seconds=max(runs.remaining, 0.0))))
         except Exception as error:  # one experiment that fails must not take the others and the verdicts with it
             made, reason = [Result(one.name, one.title, "failed", reason=f"{type(error).__name__}: {error}")], ""
-        if reason and (options.experiments is not None or name in ("repeat", "determinism")):
+        if reason and (options.experiments is not None or name in ("repeat", "determinism", "tuned-baseline")):
             results.append(Result(one.name, one.title, "skipped", reason=reason))
         took = time.monotonic() - started
         results += [
@@ -192,11 +195,15 @@ def _conclude(
     notes: Sequence[str],
     reused: int,
 ) -> Confirmation:
-    judgements = Verdicts(program, observed, first, results).judgements()
+    shown = Shown(program.units)
+    judgements = [
+        replace(one, figure=shown.text(one.figure), effect=shown.text(one.effect), measured=shown.all(one.measured))
+        for one in Verdicts(program, observed, first, results).judgements()
+    ]
     intervals = sum(int(result.figures.get("intervals", 0) or 0) for result in results)
     told = list(notes)
     if reused:
-        told.append("The program was not run anew: nothing has changed since an earlier run (--fresh runs it again).")
+        told.append("The program was not run anew: it has not changed since an earlier run (--fresh runs it again).")
     failed = {figure["where"] for figure in first.log.figures if figure.get("what") == "probe-failed"}
     if failed:
         told.append(f"{len(failed)} probes failed and saw nothing: {', '.join(sorted(failed)[:5])}.")
@@ -207,38 +214,29 @@ def _conclude(
     return Confirmation(
         command=str(command),
         status=first.status.value,
-        reason=first.reason,
+        reason=shown.text(first.reason),
         seconds=first.seconds,
         judgements=tuple(judgements),
-        results=tuple(results),
-        refusals=tuple(_refusals(program, first)),
+        results=tuple(shown.all(list(results))),
+        refusals=tuple(_refusals(shown, first)),
         environment={"python": platform.python_version(), "machine": platform.machine(), **first.versions},
-        scores=tuple(_scores(program, observed, first)),
+        scores=tuple(_scores(shown, observed, first)),
         intervals=intervals,
         notes=tuple(told),
     )
 
 
-def _place(program: Program, path: str, row: int) -> str:
-    """`train.py:41`, or `nb.ipynb:cell 4:2` for a row of a notebook's joined text."""
-    unit = program.units.get(path)
-    if unit is None or not unit.cells:
-        return f"{path}:{row}"
-    position = unit.position(unit.offset_of_bytes(row, 0))
-    return f"{path}:cell {position.cell}:{position.row}"
-
-
-def _refusals(program: Program, first: Outcome) -> list[str]:
+def _refusals(shown: Shown, first: Outcome) -> list[str]:
     lines = []
     for one in first.refusals:
-        place = f" at {_place(program, one.path, one.line)}" if one.path else ""
+        place = f" at {shown.place(one.path, one.line)}" if one.path else ""
         times = f" ({one.count} times)" if one.count > 1 else ""
         allow = f"; {one.option} allows it" if one.option else ""
         lines.append(f"refused: {one.what}{place}{times}{allow}")
     return lines
 
 
-def _scores(program: Program, observed: Observed, first: Outcome) -> list[tuple[str, float, str, bool | None]]:
+def _scores(shown_as: Shown, observed: Observed, first: Outcome) -> list[tuple[str, float, str, bool | None]]:
     """(metric, value, place, held out?) of every figure of merit, losses excepted, each place with its last value."""
     shown: dict[tuple[str, str], tuple[str, float, str, bool | None]] = {}
     for event in observed.trace.of(Score):
@@ -247,10 +245,21 @@ def _scores(program: Program, observed: Observed, first: Outcome) -> list[tuple[
         value = record.fields.get("value") if record is not None else None
         if record is None or not isinstance(value, float) or event.family == "loss":
             continue
-        place = _place(program, *record.line)
-        held = observed.trace.held_out(event) if event.data.rows.known or event.cross_validated else None
-        shown[event.metric, place] = (event.metric, value, place, held)
+        place = shown_as.place(*record.line)
+        shown[event.metric, place] = (event.metric, value, place, _held_out(observed.trace, event))
     return list(shown.values())
+
+
+def _held_out(trace: Trace, score: Score) -> bool | None:
+    """Whether the rows of a score were held out; None where the run cannot tell whether they are rows that it trained on."""
+    if score.cross_validated:
+        return True
+    rows = score.data.rows
+    learned = [score.fitted] if score.fitted.known else list(trace.training_rows)
+    answers = {rows.overlap(those) for those in learned} if rows.known else set()
+    if answers <= {UNKNOWN} or (YES not in answers and UNKNOWN in answers):
+        return None
+    return trace.held_out(score)
 
 
 def _keep(job: Job) -> Path:

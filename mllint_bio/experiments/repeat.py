@@ -122,7 +122,9 @@ def metric_sentence(comparison: Comparison, figure: Figure | None, values: Seque
     at = f" ({figure.place})" if figure.place else ""
     seen = spread(values)
     if len(set(values)) == 1:
-        return f"The {figure.name} is {number(values[0])}{at}{'' if comparison.identical else ' in all of them'}."
+        first = comparison.first
+        last = "last " if first is not None and first.what == "score" and first.line == figure.place else ""
+        return f"The {last}{figure.name} is {number(values[0])}{at}{'' if comparison.identical else ' in all of them'}."
     return (
         f"The {figure.name}{at} lies between {number(seen['min'])} and {number(seen['max'])} "
         f"(standard deviation {number(seen['sd'])}, {len(values)} runs)."

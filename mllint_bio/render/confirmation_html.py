@@ -145,7 +145,7 @@ def _page(confirmation: Confirmation, units: Mapping[str, SourceUnit] | None) ->
     for number, result in enumerate(done, 1):
         yield _experiment(result, number)
     if others:
-        rows = tuple((result.title, result.status, result.reason) for result in others)
+        rows = tuple((" ".join(filter(None, (r.title, r.code, r.place))), r.status, r.reason) for r in others)
         yield _table(Table("Experiments without a result", ("experiment", "status", "reason"), rows))
     if confirmation.scores:
         scores = tuple((metric, value, place, SEEN[held_out]) for metric, value, place, held_out in confirmation.scores)

@@ -152,7 +152,8 @@ def _rest(confirmation: Confirmation) -> Iterator[Line]:
     if others:
         yield [("Experiments without a result", "bold")]
         for result in others:
-            yield from _wrapped(f"{result.title}: {result.status}, {result.reason or 'no reason given'}", "  ")
+            about = f" ({_about(result)})" if _about(result) else ""
+            yield from _wrapped(f"{result.title}{about}: {result.status}, {result.reason or 'no reason given'}", "  ")
         yield []
     if confirmation.refusals:
         yield [("Refused by the sandbox", "bold yellow")]
@@ -167,8 +168,13 @@ def _rest(confirmation: Confirmation) -> Iterator[Line]:
         yield []
 
 
+def _about(result: Result) -> str:
+    """The finding that an experiment is about, if it is about one."""
+    return " ".join(part for part in (result.code, result.place) if part)
+
+
 def _result(result: Result) -> Iterator[Line]:
-    about = " ".join(part for part in (result.code, result.place) if part)
+    about = _about(result)
     cost = f"{result.runs} run{'' if result.runs == 1 else 's'}, " if result.runs else ""
     yield [
         (one_line(result.title), "bold"),
