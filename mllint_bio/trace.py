@@ -91,7 +91,9 @@ class Trace:
     @cached_property
     def fruitless(self) -> bool:
         """Whether a program trains on nothing that it reads, and keeps and tells nothing of it: the self-test of a module."""
-        kept = any(True for _ in self.of(Load, Split, Report, Save, Select)) or any(w.action == "save" for w in self.of(Weights))
+        kept = any(True for _ in self.of(Load, Split, Report, Save, Select)) or any(
+            w.action in ("save", "load") for w in self.of(Weights)
+        )
         by_hand = any(True for _ in self.of(Step)) and all(f.method == "step" for f in self.trainings)
         return by_hand and self.resolved and not kept and not any(call.touches for call in self.of(Unresolved))
 
