@@ -206,6 +206,7 @@ class Run:
         self.grown: dict[Loop, list[Seq]] = {}  # loop -> lists that grew inside it
         self.class_loops: set[Loop] = set()  # loops over classes: what grows in them lies class by class
         self.cutoff_loops: set[Loop] = set()  # loops whose variable cuts predictions into labels
+        self.undecided = 0  # calls in progress of one of several functions, of which a run takes one
         self.stepped: dict[Loop, tuple[bool, bool]] = {}  # loop with optimizer steps -> (in an inner loop, over a loader)
         self.drawn = 0  # number of arrays that were drawn
         self.indexed: dict[int, tuple[Value, Any]] = {}  # see `first_use`; holds the values, so that no id comes twice
@@ -1020,7 +1021,12 @@ class Run:
             merged = Call(call.node, [*callee.args, *call.args], {**callee.kwargs, **call.kwargs}, call.open)
             return self.call(callee.func, merged, name)
         if isinstance(callee, Choice):
-            return join_all([self.call(option, call, name) for option in callee.options if not isinstance(option, Const)])
+            able = [option for option in callee.options if not isinstance(option, Const)]
+            self.undecided += len(able) > 1
+            try:
+                return join_all([self.call(option, call, name) for option in able])
+            finally:
+                self.undecided -= len(able) > 1
         return library.unknown_call(self, callee, name, call)
 
     def call_method(self, receiver: Value, name: str, call: Call, func: ir.Attribute | None = None) -> Value:

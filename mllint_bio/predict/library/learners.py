@@ -1143,7 +1143,7 @@ def scored(run: Run, entry: Entry, call: Call, truth: Value | None, predicted: V
     metric = "f1_score" if isinstance(beta, Const) and beta.value == 1 else _api(entry)
     fields: dict[str, Any] = {
         "direction": str(entry.get("direction", "")),
-        "swapped": swapped and not entry.get("symmetric"),
+        "swapped": swapped and not entry.get("symmetric") and not run.undecided,
         "decomposable": bool(entry.get("decomposable", False)),
         "averaging": str(averaging.value) if isinstance(averaging, Const) and averaging.value else "",
     }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 
-from mllint_bio.events import Score
+from mllint_bio.events import Score, Site
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -60,7 +61,7 @@ class MetricArgumentsSwapped(Rule):
             if not score.swapped or score.metric in SYMMETRIC:
                 continue
             # A helper that others call rightly is not at fault: the call that hands in the arguments is.
-            place = score.calls[-1] if score.calls and _right_elsewhere(trace, score) else score.at
+            place = _wrong_call(trace, score) or score.at
             if place in told:
                 continue
             told.add(place)
@@ -75,7 +76,12 @@ class MetricArgumentsSwapped(Rule):
             )
 
 
-def _right_elsewhere(trace: Trace, score: Score) -> bool:
-    """Whether the same call of the metric gets its arguments in order from another caller."""
-    same = (s for s in trace.scores if s.at == score.at and not s.swapped)
-    return any(s.data.prediction is not None and s.calls[-1:] != score.calls[-1:] for s in same)
+def _wrong_call(trace: Trace, score: Score) -> Site | None:
+    """The call on the way to a score that no score with its arguments in order shares, if the same metric has such scores."""
+    right = [s.calls for s in trace.scores if s.at == score.at and not s.swapped and s.data.prediction is not None]
+    shared = max((_common(calls, score.calls) for calls in right), default=len(score.calls))
+    return score.calls[shared] if shared < len(score.calls) else None
+
+
+def _common(one: Sequence[Site], other: Sequence[Site]) -> int:
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
