@@ -39,8 +39,7 @@ __all__ = ["Diagnostic", "Place", "Report", "check", "check_units", "exit_status
 
 ROOT_MARKERS = (".git", "pyproject.toml", "mllint-bio.toml", ".mllint-bio.toml", "setup.py")
 # What stands at the top of a project that was downloaded without its `.git`; folders below it have readmes of their own.
-COPY_MARKERS = ("requirements.txt", "environment.yml", "LICENSE")
-README_MARKERS = ("README.md", "README.rst", "README.txt", "README")
+COPY_MARKERS = ("requirements.txt", "environment.yml", "LICENSE", "README.md", "README.rst", "README.txt", "README")
 BATCH = 24  # files interpreted between two looks at the clock, and the least for which worker processes pay
 
 MARK = "mllint-bio:"  # what every suppression comment holds
@@ -80,19 +79,21 @@ def check(
     settings_of: Callable[[Path], Settings],
     registry: Registry,
     *,
+    named: Iterable[Path] = (),
     jobs: int = 1,
     verbose: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Check files, grouped by project.
 
-    files: what discovery found; settings_of: the settings in effect in a folder; jobs: worker processes, used when there are
-    enough files; progress: told how many files a finished batch held, in both phases.
+    files: what discovery found; named: the folders that the user asked for; settings_of: the settings in effect in a folder;
+    jobs: worker processes, used when there are enough files; progress: told how many files a finished batch held, in both
+    phases.
     """
     from mllint_bio.workers import Workers, quiet_collector
 
     by_name = {shown(file): file for file in files}
-    roots = project_roots(by_name.values())
+    roots = project_roots(by_name.values(), named)
     root_of = {name: roots[file] for name, file in by_name.items()}
     settings = {root: settings_of(Path(root)) for root in sorted(set(root_of.values()))}
     session = Session(registry, settings, verbose, by_name)
@@ -149,26 +150,36 @@ def shown(path: Path) -> str:
     return shown_path(absolute if relative.startswith("..") else relative)
 
 
-def project_roots(files: Iterable[Path]) -> dict[Path, str]:
-    """The root of each file's project; every folder is looked at once."""
+def project_roots(files: Iterable[Path], named: Iterable[Path] = ()) -> dict[Path, str]:
+    """The root of each file's project; every folder is looked at once. named: the folders that the user asked for."""
     above: dict[str, str] = {}
     found: dict[Path, str] = {}
+    named = [*named]
     for file in files:
         folder = os.path.dirname(os.path.abspath(file))
         if folder not in above:
-            above[folder] = project_root(file)
+            above[folder] = project_root(file, named)
         found[file] = above[folder]
     return found
 
 
-def project_root(path: Path) -> str:
-    """The nearest folder above a file that looks like the root of a project, else the file's own folder."""
+def project_root(path: Path, named: Iterable[Path] = ()) -> str:
+    """The nearest folder above a file that looks like the root of a project.
+
+    A copy without `.git` has a README in several folders, or in none: the outermost one at or below the folder that the user
+    named (else the working folder) counts, and without any that folder is taken for the project.
+    """
     folder = Path(os.path.abspath(path)).parent
-    for markers in (ROOT_MARKERS, COPY_MARKERS, README_MARKERS):
-        for candidate in (folder, *folder.parents):
-            if any((candidate / marker).exists() for marker in markers):
-                return str(candidate)
-    return str(folder)
+    above = (folder, *folder.parents)
+    for candidate in above:
+        if any((candidate / marker).exists() for marker in ROOT_MARKERS):
+            return str(candidate)
+    asked = [Path(os.path.abspath(one)) for one in named]
+    here = next((one for one in above if one in asked), Path.cwd())
+    below = above[: above.index(here) + 1] if here in above and here not in (Path.home(), Path(here.anchor)) else ()
+    marked = [candidate for candidate in above if any((candidate / marker).exists() for marker in COPY_MARKERS)]
+    inside = [candidate for candidate in marked if candidate in below]
+    return str(inside[-1] if inside else marked[0] if marked else here if below else folder)
 
 
 @dataclass

@@ -256,3 +256,24 @@ def test_death_of_a_worker_is_survived() -> None:
     report = check(*sorted(p.name for p in Path().glob("*.py")), jobs=2)
     assert len(report.diagnostics) == 29 and report.checked == 29
     assert [(p.path, p.code) for p in report.problems] == [("f15.py", "crash")]
+
+
+def test_a_copy_without_git_is_one_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working folder, or the outermost folder below it with a README, is the root; a folder above it is not."""
+    for folder in ("copies/study/scripts/old", "copies/bare/scripts"):
+        (tmp_path / folder).mkdir(parents=True)
+    for readme in ("copies/study/README.md", "copies/study/scripts/old/README.txt", "README.md"):
+        (tmp_path / readme).touch()
+    old, bare = tmp_path / "copies/study/scripts/old/train.py", tmp_path / "copies/bare/scripts/train.py"
+    monkeypatch.chdir(tmp_path / "copies")
+    assert engine.project_root(old) == str(tmp_path / "copies/study")
+    monkeypatch.chdir(tmp_path / "copies/bare")
+    assert engine.project_root(old) == str(old.parent)
+    (tmp_path / "README.md").unlink()
+    assert engine.project_root(old, [tmp_path / "copies"]) == str(tmp_path / "copies/study")
+    assert engine.project_root(bare) == str(tmp_path / "copies/bare")
+    monkeypatch.chdir(tmp_path / "copies/study")
+    assert engine.project_root(bare, [tmp_path / "copies/bare"]) == str(tmp_path / "copies/bare")
+    assert engine.project_root(bare) == str(bare.parent)
+    (tmp_path / "copies/study/scripts/setup.py").touch()
+    assert engine.project_root(old) == str(tmp_path / "copies/study/scripts")

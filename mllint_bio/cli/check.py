@@ -92,7 +92,8 @@ def check(
         if show_files:
             write("".join(f"{file}\n" for file in files))
             return 2 if problems and not files else 0
-        report = _check_files(files, settings, jobs or _cpus(), not no_cache, verbose, quiet, say)
+        named = [Path(path) for path in paths if os.path.isdir(path)]
+        report = _check_files(files, named, settings, jobs or _cpus(), not no_cache, verbose, quiet, say)
         report = replace(
             report, problems=tuple(sorted({*report.problems, *problems}, key=lambda p: (p.path, p.cell or 0, p.row, p.column)))
         )
@@ -107,11 +108,18 @@ def check(
 
 
 def _check_files(
-    files: list[Path], settings: SettingsTable, jobs: int, cached: bool, verbose: bool, quiet: bool, say: Callable[[str], None]
+    files: list[Path],
+    named: list[Path],
+    settings: SettingsTable,
+    jobs: int,
+    cached: bool,
+    verbose: bool,
+    quiet: bool,
+    say: Callable[[str], None],
 ) -> Report:
     from mllint_bio import cache, engine
 
-    roots = sorted(set(engine.project_roots(files).values()))
+    roots = sorted(set(engine.project_roots(files, named).values()))
     in_effect = [(root, settings.of_folder(Path(root))) for root in roots]
     name = cache.question([str(file) for file in files], in_effect) if cached else ""
     warned = not cached
@@ -131,7 +139,7 @@ def _check_files(
     started = time.time_ns()
     say(f"checking {len(files)} files of {len(roots)} projects with {len(rules.rules)} rules, {jobs} jobs")
     with _progress(2 * len(files), quiet) as advance:
-        report = engine.check(files, settings.of_folder, rules, jobs=jobs, verbose=verbose, progress=advance)
+        report = engine.check(files, settings.of_folder, rules, named=named, jobs=jobs, verbose=verbose, progress=advance)
     if cached:
         try:
             cache.remember(name, files, report, started)

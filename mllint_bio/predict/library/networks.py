@@ -187,15 +187,6 @@ def _mode_in_force(obj: Obj) -> str:
     return "eval" if layers and all(part.cells.get("#mode") == "eval" for part in layers) else mode
 
 
-def _mode_in_force(obj: Obj) -> str:
-    """The mode of a module: evaluation when every layer in it for which the mode matters was switched by itself."""
-    mode = str(obj.cells.get("#mode", "unknown"))
-    if mode != "train":
-        return mode
-    layers = [part for part in _submodules(obj)[1:] if len(_submodules(part)) == 1 and mode_dependent(part) is not False]
-    return "eval" if layers and all(part.cells.get("#mode") == "eval" for part in layers) else mode
-
-
 def _predicted(run: Run, obj: Obj, inner: Value, call: Call) -> Value:
     """The result of applying a module to data: a prediction for the rows of its arguments."""
     inputs = [a for v in call.everything() for a in arrays_in(v)]
