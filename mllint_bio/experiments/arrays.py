@@ -228,7 +228,8 @@ def _evaluation(
     if prediction is not None and len(prediction) != len(truth):
         return None
     seen = fields.get("data")
-    predict = records.get(seen.predicted) if isinstance(seen, Seen) else None
+    made = seen.predicted if isinstance(seen, Seen) and seen.predicted >= 0 else fields.get("predicted")  # `model.score(X, y)`
+    predict = records.get(made) if isinstance(made, int) else None
     subject = fields.get("subject")
     if not isinstance(subject, int) or subject < 0:
         subject = predict.fields.get("subject") if predict is not None else None

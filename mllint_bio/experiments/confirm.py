@@ -166,14 +166,17 @@ def _experiments(
             made, reason = [Result(one.name, one.title, "failed", reason=f"{type(error).__name__}: {error}")], ""
         if reason and (options.experiments is not None or name in ("repeat", "determinism", "tuned-baseline")):
             results.append(Result(one.name, one.title, "skipped", reason=reason))
-        took = time.monotonic() - started
-        results += [
-            replace(
-                result, seconds=result.seconds or took / len(made), runs=result.runs or (runs.executed - executed) // len(made)
-            )
-            for result in made
-        ]
+        results += _with_cost(made, time.monotonic() - started, runs.executed - executed)
     return results
+
+
+def _with_cost(made: Sequence[Result], seconds: float, executed: int) -> list[Result]:
+    """The results of one experiment with what it cost: those that ran something share the time; a summary of them ran nothing."""
+    ran = [one for one in made if one.runs] or [one for one in made if one.status == "done"] or list(made)
+    alone = executed if len(ran) == 1 else 0
+    return [
+        replace(one, seconds=one.seconds or seconds / len(ran), runs=one.runs or alone) if one in ran else one for one in made
+    ]
 
 
 def _reason(first: Outcome, runs: store.Runs, reason: str) -> str:

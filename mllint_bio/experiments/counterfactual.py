@@ -272,11 +272,7 @@ def fix_of(study: Study, finding: Diagnostic) -> Fixed | str:
             except (OSError, ValueError) as error:
                 return f"the notebook cannot be edited: {error}"
         edits.append((path, content))
-    places = [finding.place, *(place for _, place in finding.evidence)]
-    near = frozenset(
-        (by_path[place.path][0], by_path[place.path][1].line_index(place.start) + 1) for place in places if place.path in by_path
-    )
-    return Fixed(finding, remedy, tuple(edits), texts, near)
+    return Fixed(finding, remedy, tuple(edits), texts, study.lines(finding))
 
 
 def _in_vain(study: Study, fixed: Fixed) -> str:

@@ -52,6 +52,16 @@ class Study:
     event_of: Mapping[int, int] = field(default_factory=dict)
     decided_by: Mapping[str, str] = field(default_factory=dict)
 
+    def lines(self, finding: Diagnostic) -> frozenset[tuple[str, int]]:
+        """Where a finding and its evidence are, as the log counts lines."""
+        by_path = {unit.path: (path, unit) for path, unit in self.units.items()}
+        places = [finding.place, *(place for _, place in finding.evidence)]
+        return frozenset(
+            (by_path[place.path][0], by_path[place.path][1].line_index(place.start) + 1)
+            for place in places
+            if place.path in by_path
+        )
+
 
 class Experiment(Protocol):
     """One experiment; a module `mllint_bio.experiments.<name>` has one class that satisfies this."""

@@ -92,11 +92,13 @@ class TunedBaseline:
 
 
 def _question(study: Study) -> _Question | str:
-    """The last model that can be compared, or why none can."""
+    """The last model that can be compared, of those that a finding asks about if it can, or why none can."""
     if not arrays.captured(study.first):
         return "the run left no arrays to fit baselines on"
     reason = "no score on held-out rows was recorded whose model, training rows and test rows are known"
-    for one in reversed(arrays.held_out(study.first)):
+    asked = [finding for finding in study.findings if study.decided_by.get(finding.code) == "baseline"]
+    near = frozenset().union(*(study.lines(finding) for finding in asked))
+    for one in sorted(arrays.held_out(study.first), key=lambda one: (one.line in near, one.score), reverse=True):
         found = _understood(one)
         if isinstance(found, _Question):
             return found

@@ -8,7 +8,7 @@ executed and every row set is known: REFUTED. Anything less is NOT REACHED, with
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mllint_bio.diagnostics import Diagnostic
 from mllint_bio.events import Data, Draw, Event, Fit, Resample, Score, Select, Site, Split, Step
@@ -47,7 +47,10 @@ class Verdicts:
             used.update(twins)
             judged.append(self._judge(finding, diagnostic, found[twins[0]][0] if twins else None))
         new = [one for number, one in enumerate(found) if number not in used and self._counts(one[0])]
+        claims = self._claims_of_absence() if new and not self.outcome.finished else frozenset()
         for finding, diagnostic in new:
+            if (finding.code, finding.at) in claims:
+                continue
             sentence = self._figure(finding)
             if sentence.measured.pop("refutes", False):
                 continue
@@ -129,6 +132,14 @@ class Verdicts:
         if twin is None:
             return Verdict.REFUTED, Sentence(result.verdict, result.figures)
         return Verdict.CONFIRMED, Sentence(result.verdict, result.figures)
+
+    def _claims_of_absence(self) -> frozenset[tuple[str, Site]]:
+        """Findings that a rule is only sure of in a run that came to its end: what they miss may stand behind that point, and the
+        reading of the whole program found nothing."""
+        trace = self.observed.trace
+        whole = {(one.code, one.at): one.confidence for one, _ in self.program.judge(replace(trace, resolved=True))}
+        cut = self.program.judge(trace)
+        return frozenset((one.code, one.at) for one, _ in cut if whole.get((one.code, one.at)) is not one.confidence)
 
     # -- what was reached --------------------------------------------------------------------------------------------
 

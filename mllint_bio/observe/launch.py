@@ -90,7 +90,7 @@ class _Run:
             path=path,
             line=line,
             exit_code=log.end.get("exit_code") if status in (Status.FINISHED, Status.FAILED, Status.REFUSED) else None,
-            seconds=float(said) if said is not None else end.seconds,
+            seconds=float(said) if said is not None and not end.timed_out else end.seconds,
             refusals=tuple(refusals),
             output=output,
             versions=dict(log.versions),

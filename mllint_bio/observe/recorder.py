@@ -395,8 +395,10 @@ class Recorder:
     # -- arrays for experiments --------------------------------------------------------------------------------------
 
     def capture(self, event: int, kind: str, **values: Any) -> None:
-        """Keep arrays of an event (X, y, truth, prediction) for experiments; up to 256 MiB in all, the first 400 events."""
-        if self.arrays is None or not self.job.controls.capture or len(self._saved) >= 400:
+        """Keep arrays of an event (X, y, truth, prediction) for experiments; up to 256 MiB in all, the first 400 events. Those
+        inside a search or a cross-validation are many: they leave room for what the program itself fits and scores."""
+        most = 100 if self.depth else 400
+        if self.arrays is None or not self.job.controls.capture or len(self._saved) >= most:
             return
         entry: dict[str, Any] = {"event": event, "kind": kind}
         for name, value in values.items():

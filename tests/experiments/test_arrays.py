@@ -41,6 +41,18 @@ def test_fit_and_score_are_put_together(tmp_path: Path) -> None:
     assert one.shared == 0 and one.held_out
 
 
+def test_the_inputs_of_a_score_method_are_found(tmp_path: Path) -> None:
+    """`model.score(X, y)` names its forward pass itself: its data are the inputs, not a prediction."""
+    run = Run(tmp_path)
+    model = run.subject("sklearn.svm.SVC")
+    predict = run.event("Predict", 20, subject=model, data=Seen())
+    run.keep(predict, "Predict", X=[[3.0], [4.0]], rows=[3, 4])
+    score = run.event("Score", 20, metric="accuracy", family="label", subject=model, data=Seen(), predicted=predict)
+    run.keep(score, "Score", truth=[1, 0], prediction=[1, 1], rows=[3, 4])
+    (one,) = arrays.training_and_test(run.outcome())
+    assert one.X_test is not None and one.X_test.tolist() == [[3], [4]]
+
+
 def test_batches_of_one_event_are_joined(tmp_path: Path) -> None:
     """The calls of a batch loop are one event with several entries."""
     run = Run(tmp_path)

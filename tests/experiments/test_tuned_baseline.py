@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,15 @@ pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 import numpy as np
 
+from mllint_bio.diagnostics import Diagnostic, Place
 from mllint_bio.experiments import bounded, tuned_baseline
 from mllint_bio.experiments.metrics import METRICS
 from mllint_bio.experiments.results import Interval, Result
 from mllint_bio.experiments.tuned_baseline import TunedBaseline, judge
+from mllint_bio.findings import Confidence, Severity
 from mllint_bio.observe.job import Outcome, Status
 from mllint_bio.observe.log import Log
+from mllint_bio.sources import load
 from tests.experiments.studies import JOB, Run, study
 
 
@@ -57,6 +61,26 @@ def test_a_network_that_learned_nothing_has_no_advantage(tmp_path: Path) -> None
     assert {b["tried"] for name, b in figures["baselines"].items() if name != "largest class"} == {2}
     assert len(figures["baselines"]) == 5 and result.plots[0].kind == "interval" and len(result.plots[0].labels) == 6
     assert "2 configurations each" in result.verdict
+
+
+def test_the_model_that_a_finding_asks_about_is_compared(tmp_path: Path) -> None:
+    """A demonstration on two features at the end of the program is not the model of the finding."""
+    run = Run(tmp_path / "run")
+    X, y = linear(60, 0)
+    X_test, truth = linear(30, 1)
+    for line in (20, 40):
+        model = run.subject("Net")
+        run.fit(model, X, y, rows=np.arange(60), line=line - 10)
+        run.score(model, "accuracy_score", truth, truth, X_test, rows=np.arange(60, 90), value=1.0, line=line)
+    file = tmp_path / "train.py"
+    file.write_text("pass\n" * 40)
+    place = Place("train.py", None, 20, 1, 20, 5, 19 * 5, 19 * 5 + 4)
+    finding = Diagnostic("MLB202", "name", Severity.WARNING, Confidence.CERTAIN, "message", place)
+    last = study(run.outcome())
+    asked = replace(last, findings=(finding,), units={"train.py": load(file, "train.py")}, decided_by={"MLB202": "baseline"})
+    for made, line in ((last, 40), (asked, 20)):
+        question = tuned_baseline._question(made)
+        assert not isinstance(question, str) and question.one.line == ("train.py", line)
 
 
 def test_a_model_that_knows_more_has_an_advantage(tmp_path: Path) -> None:

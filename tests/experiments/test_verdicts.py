@@ -9,6 +9,9 @@ import pytest
 pytest.importorskip("sklearn", reason="the programs need scikit-learn")
 pytest.importorskip("torch", reason="some programs need torch")
 
+from mllint_bio.experiments.confirm import confirm
+from mllint_bio.experiments.options import ConfirmOptions
+from mllint_bio.observe.job import Command
 from tests.verdicts.measure import expected, measure
 
 CHOSEN = (
@@ -41,3 +44,30 @@ def test_the_repaired_program_is_not_accused(name: str, tmp_path: Path, monkeypa
     monkeypatch.setenv("MLLINT_BIO_CACHE_DIR", str(tmp_path))
     one = measure(name, "repaired", expected()[name])
     assert one.right, one.accused
+
+
+CUT = """\
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.model_selection import train_test_split
+
+X, y = load_breast_cancer(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+model = LogisticRegression(max_iter=10_000).fit(X_train, y_train)
+print(model.score(X_test, y_test))
+int("three")
+print(f1_score(y_test, model.predict(X_test)))
+"""
+
+
+def test_what_stands_behind_the_end_of_a_run_is_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that fails before the second figure of merit does not show that accuracy is the only one."""
+    monkeypatch.setenv("MLLINT_BIO_CACHE_DIR", str(tmp_path / "cache"))
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "train.py").write_text(CUT)
+    command = Command("script", "train.py", (), str(folder), str(folder))
+    found = confirm(command, ConfirmOptions(experiments=()))
+    assert (found.status, [one.finding.code for one in found.judgements]) == ("failed", [])
+    assert [value for _, value, _, _ in found.scores]
