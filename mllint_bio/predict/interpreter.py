@@ -1418,8 +1418,9 @@ class Run:
         return source((self.site(node), self.calls, part), label, size)
 
     def source_of(self, node: ir.Node, label: str, key: str | None, size: int | None = None) -> Rows:
-        """Rows of a load: the same file read twice gives the same rows, anything else is a source of its own."""
-        return source(("file", key), label, size) if key else self.source(node, label, size=size)
+        """Rows of a load: the same file read twice gives the same rows, anything else is a source of its own, by place and name
+        (`ImageFolder(os.path.join("scans", part))` in a loop over the parts)."""
+        return source(("file", key), label, size) if key else self.source(node, label, label, size=size)
 
     def finish_main(self) -> None:
         """After the module body: a program whose main function is started by a library (hydra, fire) is entered there."""

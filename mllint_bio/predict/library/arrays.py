@@ -941,22 +941,22 @@ def _item_of_sequence(run: Run, value: Seq, index: Value | None, node: ir.Node) 
                 node,
             )
         if isinstance(element, Seq) and element.exact:
-            return Seq(value.kind, (), _cut_members(run, element, index, node))
+            return Seq(value.kind, (), _slice_records(run, element, index, node))
         return Seq(value.kind, (), element)
     return value.element()
 
 
-def _cut_members(run: Run, element: Seq, index: Seq, node: ir.Node) -> Seq:
-    """What a slice of `list(zip(X, y))` holds: its pairs come from one part of every column. One split is noted for all."""
-    members: list[Value] = []
-    noted = False
-    for item in element.items:
-        if isinstance(item, Array) and item.has_rows:
-            kind = "text" if noted else "array"
-            noted = True
-            item = item.but(rows=_slice_rows(run, item.but(kind=kind), index, node).rows)
-        members.append(item)
-    return Seq(element.kind, members)
+def _slice_records(run: Run, record: Seq, index: Seq, node: ir.Node) -> Seq:
+    """What the members of a piece of a list of records look like: each field holds rows of the piece.
+
+    No split is noted: a list is cut for batches as well.
+    """
+    fields: list[Value] = []
+    for field in record.items:
+        if isinstance(field, Array) and field.has_rows:
+            field = field.but(rows=_slice_rows(run, field.but(kind="item"), index, node).rows, order=None)
+        fields.append(field)
+    return Seq(record.kind, fields)
 
 
 _missing = object()

@@ -223,12 +223,15 @@ def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
             made.cells["#default"] = default
         return made
     top = path.split(".", 1)[0]
-    if last[:1].isupper() and (catalog.catalogued(top) or "Loss" in last or "Model" in last or "Net" in last):
+    if last[:1].isupper() and (catalog.catalogued(top) or any(word in last for word in _CLASS_WORDS)):
         return _unknown_object(run, path, call_)
     if last in _WRITERS:
         run.report(call_.node, call_.everything(), "log")
     result = arrays.absorb(run, call_, last)
     return _score_of_unknown(run, last, call_, result)
+
+
+_CLASS_WORDS = ("Loss", "Model", "Net", "Meter", "Metric", "Evaluator")
 
 
 def _unknown_object(run: Run, path: str, call_: Call) -> Value:
@@ -411,7 +414,7 @@ def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
         return _listing(run, "glob", call_)
     if objects_in_call(call_) or arrays_with_rows(call_):
         result = arrays.absorb(run, call_, name)
-        return _score_of_unknown(run, name, call_, result)
+        return _score_of_unknown(run, f"{obj.subject.label}.{name}", call_, result)
     known = catalog.lookup(f"{obj.subject.api}.{name}")
     if known is not None:
         handler = handler_of(known)
@@ -475,7 +478,12 @@ def method_of_unknown(run: Run, value: Array, name: str, call_: Call) -> Value |
 
 def _ignored(run: Run, entry: Entry, call_: Call) -> Value:
     merged = blend(run, call_.everything())
-    return merged if merged.has_rows or merged.scores else UNKNOWN
+    if merged.has_rows or merged.scores:
+        return merged
+    return _path_call(call_) if entry.path in _PATHS else UNKNOWN
+
+
+_PATHS = frozenset(f"os.path.{name}" for name in ("join", "expanduser", "abspath", "realpath"))
 
 
 def _seed(run: Run, entry: Entry, call_: Call) -> Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mllint_bio.events import Event, Fit, Loader, Resample, Score
@@ -63,6 +64,8 @@ class AccuracyOnlyEvaluation(Rule):
         held = trace.held_out_scores
         if not trace.is_program or not held or any(s.family in ("segmentation", "subgroup") for s in trace.scores):
             return
+        if any(s.family == "unknown" and _METER.search(s.metric) for s in trace.of(Score)):
+            return  # some other figure, which the catalog does not know
         figures = {_figure(s) for s in trace.scores if s.family in ("label", "score")}
         only = figures.pop() if len(figures) == 1 else ""
         evidence = next(self._imbalance(trace), None)
@@ -94,6 +97,9 @@ class AccuracyOnlyEvaluation(Rule):
                 )
             if found:
                 yield event
+
+
+_METER = re.compile(r"meter|metric|confusion|evaluator", re.IGNORECASE)
 
 
 def _figure(score: Score) -> str:
