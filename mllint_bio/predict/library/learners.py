@@ -205,7 +205,7 @@ def sklearn_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
 
 def _fit(run: Run, obj: Obj, name: str, call: Call) -> Value:
     data = fit_data(call)
-    target = data_of(call.get("y", ("X", "y")) or call.get("Y", ()) or UNKNOWN)
+    target = data_of(call.get("y", ("X", "y")) or call.get("Y", ()) or call.get("y_train", ()) or UNKNOWN)
     if obj.is_a("composer", "estimator.pipeline"):
         shaped = _fit_steps(run, obj, data, target, call)
         if not obj.is_a("estimator.pipeline"):
@@ -221,7 +221,7 @@ def _fit(run: Run, obj: Obj, name: str, call: Call) -> Value:
 
 def fit_data(call: Call) -> Array:
     """The rows that a fit call gets: X, the first argument, or whatever holds rows."""
-    for key in ("X", "x", "data", "train_data", "raw_documents", "dtrain", "train_set"):
+    for key in ("X", "x", "X_train", "data", "train_data", "raw_documents", "dtrain", "train_set"):
         if key in call.kwargs:
             return data_of(call.kwargs[key])
     first = call.at(0)
@@ -375,12 +375,14 @@ def _validation_of(call: Call) -> Array:
 
 
 def _early_stop(run: Run, obj: Obj, call: Call, validation: Array) -> None:
-    """Boosting with an evaluation set: does it select the number of rounds?"""
+    """Training with an evaluation set: does it select the number of rounds or epochs?"""
     entry = obj.entry
     api = obj.subject.api
     stops = "early_stopping_rounds" in call.kwargs or "early_stopping_rounds" in obj.subject.arguments
     callbacks = call.kwargs.get("callbacks")
     stops = stops or any(isinstance(o, Obj) and o.is_a("early-stop") for o in arrays.objects_in(callbacks))
+    if api.startswith("pytorch_tabnet"):
+        stops = call.kwargs.get("patience") != Const(0)
     if api.startswith("catboost"):
         stops = obj.subject.given.get("use_best_model", True) is not False
     if stops and entry is not None:

@@ -91,8 +91,15 @@ class CudaNondeterminismAllowed(Rule):
 
 
 def _network(event: Event) -> bool:
-    """Whether the event trains a network of a library that can use a GPU (scikit-learn's perceptrons cannot)."""
+    """Whether the event trains a network of a library that can use a GPU (scikit-learn's perceptrons cannot, nor what is told to
+    stay on the CPU)."""
     if isinstance(event, Fit):
+        if "cpu" in (
+            event.subject.given.get("device_name"),
+            event.subject.given.get("device"),
+            event.subject.given.get("accelerator"),
+        ):
+            return False
         return event.subject.is_a("module", "trainer", "estimator.deep") and not event.subject.api.startswith("sklearn.")
     return isinstance(event, Step)
 
