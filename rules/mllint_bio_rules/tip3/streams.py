@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mllint_bio.events import Draw, Fit, Loader, Save, Score, Split, Step, Weights
+from mllint_bio.events import Draw, Fit, Loader, Predict, Save, Score, Split, Step, Weights
 from mllint_bio.trace import Trace
 
 # Consumers whose numbers reach the result for sure; what `noise` and `other` are used for is not known.
@@ -75,6 +75,12 @@ def unused(trace: Trace, split: Split) -> bool:
     rows = [event.data.rows for event in read]
     apart = (one.known and one.disjoint(part) and not one.shares_origin(part) for one in rows for part in split.parts)
     return split.how == "random" and bool(rows) and all(apart)
+
+
+def predicts_only(trace: Trace) -> bool:
+    """Whether the program applies a stored model and neither learns nor scores: a split in a loader that it shares with the
+    training is of no consequence there."""
+    return not trace.trains and any(True for _ in trace.of(Predict)) and not any(True for _ in trace.of(Score))
 
 
 def kept(trace: Trace, split: Split) -> bool:

@@ -8,7 +8,7 @@ from mllint_bio.events import Split
 from mllint_bio.findings import Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
-from mllint_bio_rules.tip3.streams import kept, unused
+from mllint_bio_rules.tip3.streams import kept, predicts_only, unused
 
 
 class UnseededSplit(Rule):
@@ -54,7 +54,7 @@ class UnseededSplit(Rule):
 
     def check(self, trace: Trace) -> Iterator[Finding]:
         """One finding per place of an unseeded random split."""
-        if not trace.is_program:
+        if not trace.is_program or predicts_only(trace):
             return
         seen = set()
         for split in trace.of(Split):
