@@ -65,6 +65,8 @@ class NoBaselineModel(Rule):
             return
         score = next((s for s in reversed(scores) if trace.reported(s)), scores[-1])
         network = next((n for n in networks if _scored(score, [n])), networks[0])
+        if score.subject is not None and network in score.subject.everything():  # of which only the head is trained
+            network = score.subject
         yield self.finding(
             trace.anchor(score),
             f"`{network.name or network.label}` is scored by `{score.metric}`, but no simpler model is fitted in the project.",
@@ -75,9 +77,7 @@ class NoBaselineModel(Rule):
 
 def _networks(trace: Trace) -> list[Subject]:
     fitted = [f.subject for f in trace.of(Fit) if f.subject.is_a("estimator.deep", "module", "trainer")]
-    found = list(dict.fromkeys([*fitted, *(module for step in trace.of(Step) for module in step.modules)]))
-    whole = [one for one in found if not any(one is not other and one in other.everything() for other in found)]
-    return [*whole, *(one for one in found if one not in whole)]
+    return list(dict.fromkeys([*fitted, *(module for step in trace.of(Step) for module in step.modules)]))
 
 
 def _scored(score: Score, networks: list[Subject]) -> bool:
