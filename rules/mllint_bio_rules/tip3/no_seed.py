@@ -8,7 +8,7 @@ from mllint_bio.events import Seed, Split
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
-from mllint_bio_rules.tip3.streams import DECISIVE, consumers, importance, kept, predicts_only, seed_calls, unseeded
+from mllint_bio_rules.tip3.streams import DECISIVE, consumers, importance, kept, seed_calls, unseeded
 
 
 class NoSeed(Rule):

@@ -32,6 +32,7 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
     workers = trace.seeded("torch") and any(loader.workers != 0 for loader in trace.of(Loader))
     networks = (fit.subject.is_a("estimator.deep", "module", "trainer") for fit in trace.of(Fit))
     trained = any(True for _ in trace.of(Step)) or any(networks)
+    idle = {split.at for split in trace.of(Split) if predicts_only(trace) or unused(trace, split)}
     found: dict[str, list[Draw]] = {}
     for stream, draws in trace.unseeded_draws().items():
         kept = [
@@ -42,7 +43,7 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
             and not (workers and draw.purpose == "augment" and stream in ("python", "numpy"))
             and not _drawn_anew(trace, draw)
             and not (draw.purpose == "init" and _overwritten(trace, draw))
-            and not (draw.purpose == "split" and any(unused(trace, split) for split in trace.of(Split) if split.at == draw.at))
+            and not (draw.purpose == "split" and draw.at in idle)
         ]
         if kept and stream in SEED_CALLS:
             found[stream] = sorted(kept, key=importance)
