@@ -1071,8 +1071,16 @@ class Run:
         if isinstance(result, Updated):
             if func is not None:
                 self._update_receiver(func.value, result.receiver)
+                if isinstance(func.value, ir.Subscript) and isinstance(receiver, Array) and receiver.has_rows:
+                    self._update_columns(func.value, receiver, result.receiver)
             return result.value
         return result
+
+    def _update_columns(self, target: ir.Subscript, before: Array, after: Value) -> None:
+        """The table knows what a method taught one of its columns in place: `table["age"].fillna(mean, inplace=True)`."""
+        table = self.eval(target.value)
+        if isinstance(table, Array) and table.rows == before.rows and isinstance(after, Array) and after.learned - before.learned:
+            self._update_receiver(target.value, table.but(learned=table.learned | after.learned))
 
     def _super_call(self, name: str, call: Call, node: ir.Node) -> Value:
         frame = self.frames[-1]

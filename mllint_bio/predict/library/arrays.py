@@ -21,6 +21,7 @@ from mllint_bio.predict.values import (
     Choice,
     Const,
     Dict,
+    Ext,
     Func,
     Obj,
     Seq,
@@ -633,6 +634,17 @@ def _apply_statistic(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> Va
     subject = Subject(api=f"statistic.{method}", role="statistic", at=site, name=stat.name)
     number = run.emit(Fit, site, subject=_same_subject(run, site, subject), role="statistic", data=stat.view(), method=method)
     return data.but(learned=data.learned | learned | {Learned(number, "statistic", rows)}, linear=None, mask=None)
+
+
+def filled(run: Run, value: Array, other: Value | None, method: str) -> Array:
+    """Data whose gaps are filled with a statistic: an imputation written by hand, fitted on the rows of the statistic."""
+    stat = other if isinstance(other, Array) and other.stat is not None else None
+    if stat is None or not value.has_rows:
+        return value
+    rows, site, learned, measure = stat.stat
+    subject = _same_subject(run, site, Subject(api=f"statistic.{measure}", role="statistic", at=site))
+    number = run.emit(Fit, site, subject=subject, role="statistic", data=stat.view(), method=method)
+    return value.but(learned=value.learned | learned | {Learned(number, "statistic", rows)})
 
 
 def _is_statistic(array: Array) -> bool:
@@ -1289,10 +1301,13 @@ def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.N
     """The data value after `receiver[where] = value` or `receiver.name = value`: it carries the facts of what was put in."""
     content = value if isinstance(value, Array) and value.kind == "noise" else data_of(value)
     figures = scores_of(value)
+    indexed = receiver
     if receiver.kind == "indexer" and isinstance(receiver.owner, tuple):
         receiver = receiver.owner[0]
-        if receiver.has_rows:  # some rows of a table that holds others too: what is known of them is not known of all
-            return receiver.but(scores=receiver.scores | figures)
+    if not isinstance(where, str) and any(isinstance(one, Array) and _marks_rows(one, receiver) for one in where):
+        receiver = filled(run, receiver, value, "fill")
+    if indexed.kind == "indexer" and receiver.has_rows:  # of the rest of the table nothing is known
+        return receiver.but(scores=receiver.scores | figures)
     if isinstance(where, str) and content.has_rows and receiver.kind == "annotated":
         return receiver.but(learned=receiver.learned | content.learned)
     if figures and not receiver.has_rows:  # a table of results
@@ -1308,6 +1323,11 @@ def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.N
         scores=receiver.scores | figures,
         prediction=receiver.prediction or content.prediction,
     )
+
+
+def _marks_rows(index: Array, table: Array) -> bool:
+    """Whether an index says yes or no to each row of a table (`table["age"].isna()`, `X == 0`)."""
+    return index.kind == "mask" or (index.has_rows and index.rows == table.rows and index.kind != "index")
 
 
 # -- attributes and methods of data ----------------------------------------------------------------------------------
@@ -1796,8 +1816,11 @@ class Operation:
             )
         if self.name in ("eq", "ne") and value.prediction is not None:
             return _compare_prediction(self.run, self.call.node, value, "==", as_array(other) or UNKNOWN, other)  # type: ignore[arg-type]
-        if self.name == "apply" and isinstance(other, Func):
-            result = self._through(other, value)
+        if self.name == "replace":
+            return filled(self.run, value, self.call.get("value", ("to_replace", "value")), "replace").but(linear=None, mask=None)
+        if self.name == "apply" and (isinstance(other, Func) or (isinstance(other, Ext) and not self.over_columns())):
+            call = _call(self.call.node, [value])
+            result = self._through(other, value) if isinstance(other, Func) else self.run.call(other, call)
             same = isinstance(result, Array) and value.has_rows and result.rows == value.rows
             learned = result.learned if same and isinstance(result, Array) else value.learned
             return value.but(linear=None, mask=None, learned=learned)
@@ -2123,13 +2146,7 @@ class Operation:
         return value.but(learned=value.learned | {Learned(number, "encode", value.rows)})
 
     def fill(self, value: Array, other: Value | None) -> Value:
-        stat = other if isinstance(other, Array) and other.stat is not None else None
-        if stat is None or not value.has_rows:
-            return value
-        rows, site, learned, method = stat.stat
-        subject = _same_subject(self.run, site, Subject(api=f"statistic.{method}", role="statistic", at=site))
-        number = self.run.emit(Fit, site, subject=subject, role="statistic", data=stat.view(), method=self.name)
-        return value.but(learned=value.learned | learned | {Learned(number, "statistic", rows)})
+        return filled(self.run, value, other, self.name)
 
     def zeros(self, value: Array, other: Value | None) -> Value:
         return Array(kind="array" if value.kind != "noise" else "noise")
