@@ -12,8 +12,11 @@ from mllint_bio.events import (
     Data,
     Draw,
     Event,
+    Fit,
+    Load,
     Loop,
     LoopKind,
+    Loss,
     Pairing,
     Save,
     Score,
@@ -272,13 +275,20 @@ def what_is_chosen(run: Run, scores: frozenset[int]) -> str:
     return ""
 
 
+def _trained_on(inside: Sequence[Event]) -> bool:
+    """Whether a network that was built before the loop is fitted further in each round: `net.fit(x, y, epochs=1)`."""
+    networks = [e for e in inside if isinstance(e, Fit) and e.subject.is_a("estimator.deep")]
+    fitted = any(not e.subject.api.startswith("sklearn") for e in networks)
+    return fitted and not any(isinstance(e, (Loss, Load)) or (isinstance(e, Draw) and e.purpose == "init") for e in inside)
+
+
 def _chosen_in(run: Run, loop: Loop) -> str:
     """What a choice between the scores of the rounds of a loop chooses."""
     if loop in run.cutoff_loops:
         return "threshold"
     inside = [e for e in run.events[-400:] if any(one is loop for one in e.loops)]
     if loop.kind is LoopKind.OTHER:
-        return "epoch" if any(isinstance(e, Step) for e in inside) else "hyperparameter"
+        return "epoch" if any(isinstance(e, Step) for e in inside) or _trained_on(inside) else "hyperparameter"
     if loop.kind is LoopKind.SEED and any(isinstance(e, Split) and e.how in ("call", "random", "sample") for e in inside):
         return "split"  # every seed has its own test rows
     return _WHAT[loop.kind]
@@ -419,6 +429,9 @@ def kept(run: Run, number: int, node: ir.If, before: dict[str, Value], flow: Flo
             keeps.add("score")
     select = run.events[number]
     assert isinstance(select, Select)
+    for event in run.events[:number]:  # what the first pass of the loop saved is not written down again
+        if isinstance(event, Select) and event.at == select.at and event.calls == select.calls:
+            keeps |= event.keeps & {"saved"}
     run.amend(
         number,
         keeps=select.keeps | frozenset(keeps),

@@ -765,6 +765,8 @@ def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
         return read
     if name == "history" and obj.is_a("estimator.deep"):
         return Array(kind="history", owner=(obj,), scores=_history_scores(obj))
+    if name in ("trainable_variables", "trainable_weights") and obj.is_a("module", "pretrained", "layer", "estimator.deep"):
+        return Array(kind="parameters", owner=(obj,))
     if obj.is_a("module", "pretrained", "layer", "object", "estimator.deep") and name in ("output", "outputs"):
         return Array(kind="symbolic")
     if obj.is_a("module", "pretrained", "layer") and not name.startswith("_"):
@@ -912,9 +914,22 @@ def _optimizer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
         run.emit(
             Step, call.node, subject=obj.subject, modules=tuple(m.subject for m in modules), data=loss_value.view(), managed=True
         )
+    elif name == "apply_gradients":
+        _apply_gradients(run, obj, call)
     elif name == "state_dict":
         return Array(kind="weights", owner=(obj,))
     return NONE
+
+
+def _apply_gradients(run: Run, optimizer_: Obj, call: Call) -> None:
+    """Gradients that a tape recorded change the variables that they are paired with; a tape holds those of one step only."""
+    found = [a for value in call.everything() for a in arrays_in(value)]
+    modules = list(dict.fromkeys(o for a in found if a.kind == "parameters" for o in a.owner if isinstance(o, Obj)))
+    loss_value = next((a for a in found if a.prediction is not None), UNKNOWN)
+    subjects = tuple(one.subject for one in modules)
+    run.emit(Step, call.node, subject=optimizer_.subject, modules=subjects, data=loss_value.view(), managed=True)
+    for one in modules:
+        learn(run, one, loss_value, call.node)
 
 
 def step(run: Run, optimizer_: Obj, modules: Sequence[Obj], node: ir.Node) -> None:
