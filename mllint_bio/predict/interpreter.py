@@ -197,6 +197,7 @@ class Run:
         self.masked: dict[Any, set[bool]] = {}  # (rows, key of a random mask) -> sides that were taken
         self.varied: dict[ir.Expr, bool] = {}  # target of a loop -> whether it varies candidates
         self.selecting: list[Array] = []  # figures of columns that the arms of `if` which execution stands in depend on
+        self.sifting = 0  # depth of conditions under which a comprehension collects things, and counts nothing
         self.counting: list[Array] = []  # comparisons with the truth that the arms of `if` which execution stands in depend on
         self.columns: dict[str, list[int]] = {}  # column -> Fit events of statistics of that column by group
         self.samples: dict[Rows, Any] = {}  # rows drawn by `sample` -> what a later `drop` of them needs to tell of the split
@@ -1368,9 +1369,11 @@ class Run:
                 if len(node.loops) == 1 and not conditions:
                     members = library.unrolled(self, iterable)
                 self.assign(target, counted(library.iterated(self, iterable, iterable_node), self.loops[-1]), target)
+                self.sifting += not isinstance(node.element, ir.Constant)
                 for condition in conditions:
                     filtered = True
                     tests.append(self.eval(condition))
+                self.sifting -= not isinstance(node.element, ir.Constant)
             if members is not None and len(members) <= UNROLL and node.kind in ("list", "generator", "dict"):
                 return self._comprehend_each(node, members)
             element = self.eval(node.element)

@@ -33,7 +33,7 @@ from mllint_bio.predict.values import (
     options,
     role_of_name,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Bound, Derived, Equals, Rows, Selection, Slice, Step, joined, union
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Derived, Equals, Part, Rows, Selection, Slice, Step, joined, union
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Call, Run
@@ -809,7 +809,7 @@ def _compare_prediction(run: Run, node: ir.Compare, a: Array, op: str, b: Array,
         and not isinstance(right, Const)
         and (other.has_rows or other.kind in ("item", "batch", "array"))
     ):
-        if not run.inside_forward and not predicted.scores:
+        if not run.inside_forward and not run.sifting and not predicted.scores:
             number = emit_score(
                 run, node, "accuracy", "label", predicted, other, direction="up", handwritten=True, decomposable=True
             )
@@ -1009,7 +1009,7 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
         value = value.but(column=str(name))
     if value.kind == "groups":
         return value.but(column=str(first.value)) if isinstance(first, Const) else value
-    if value.kind == "stat":
+    if value.kind == "stat" and not (isinstance(first, Array) and first.kind == "index" and _is_side(first)):
         pairwise = value.stat is not None and value.stat[3] in _PAIRWISE
         return value.but(column=first.value) if pairwise and isinstance(first, Const) and isinstance(first.value, str) else value
     if isinstance(first, Const):
@@ -1056,6 +1056,11 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
     if isinstance(first, Array):
         return _by_array(run, value, first, node, rowwise)
     return value
+
+
+def _is_side(index: Array) -> bool:
+    """Whether an index is one side of a split: what is chosen by it are rows, and no statistics of columns."""
+    return any(isinstance(step, Part) for step in index.rows.steps()) or bool(role_of_name(index.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -1107,6 +1112,10 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
     if index.kind == "columns" or any(fact.kind.startswith("selector") for fact in index.learned):
         return choose_columns(run, value, index)
     if index.kind in ("config", "unknown") and value.has_rows and (value.kind == "array" or rowwise) and not index.has_rows:
+        return value.but(rows=value.rows.some(run.first_use(index, node)))
+    foreign = index.kind in ("item", "weights") and index.has_rows and value.has_rows and not _within(index.rows, value.rows)
+    told = index.kind in ("item", "unknown") and bool(role_of_name(index.name)) and value.has_rows  # `X[train_idx]`
+    if (foreign or told) and value.kind in ("array", "table"):  # positions that another file holds
         return value.but(rows=value.rows.some(run.first_use(index, node)))
     if index.kind in ("scalar", "item", "config", "unknown") and not rowwise:
         if value.kind in ("array", "table") and index.kind == "scalar":
@@ -2173,7 +2182,7 @@ class Operation:
         from mllint_bio.predict.interpreter import Updated
 
         merged = blend(self.run, [value, other])
-        return Updated(merged, merged if self.name == "append" else NONE)  # tables give the longer table back
+        return Updated(merged, merged.but(kind="table") if self.name == "append" else NONE)  # tables give the longer table back
 
     def sum_correct(self, value: Array, other: Value | None) -> Value:
         return value
