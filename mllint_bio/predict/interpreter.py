@@ -677,7 +677,7 @@ class Run:
     def _for(self, node: ir.For) -> Flow:
         iterable = self.eval(node.iterable)
         kind = library.loop_kind(self, node.target, node.iterable, iterable)
-        if kind is LoopKind.OTHER and library.varies_candidates(self, node.target, node.iterable, node.body):
+        if kind is LoopKind.OTHER and library.varies_candidates(self, node.target, node.iterable, iterable, node.body):
             kind = LoopKind.CANDIDATE
         loop = self.loop(node, kind, _target_name(node.target))
         members = library.unrolled(self, iterable)
@@ -1363,7 +1363,7 @@ class Run:
                 iterable = self.eval(iterable_node)
                 iterables.append(iterable)
                 kind = library.loop_kind(self, target, iterable_node, iterable)
-                if kind is LoopKind.OTHER and library.varies_candidates(self, target, iterable_node, [node.element]):
+                if kind is LoopKind.OTHER and library.varies_candidates(self, target, iterable_node, iterable, [node.element]):
                     kind = LoopKind.CANDIDATE
                 self.loops = (*self.loops, self.loop(node, kind, _target_name(target)))
                 if len(node.loops) == 1 and not conditions:

@@ -28,7 +28,7 @@ from mllint_bio.events import (
 )
 from mllint_bio.predict import ir
 from mllint_bio.predict.library.arrays import as_figure, condensed, directed, lies_by_class, scores_of
-from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value, role_of_name
+from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value, options, role_of_name
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Flow, Run
@@ -70,8 +70,18 @@ def _listed(value: Value) -> bool:
     return all(isinstance(item, Const) and isinstance(item.value, (int, float)) for item in value.items)
 
 
+def _of_one(iterable: Value) -> bool:
+    """Whether a loop goes over a list that is known to hold a single member: settings written as lists sweep nothing."""
+    return any(isinstance(one, Seq) and one.exact and len(one.items) == 1 for one in options(iterable))
+
+
 def loop_kind(run: Run, target: ir.Expr, node: ir.Expr, iterable: Value) -> LoopKind:
     """What a loop goes over, as far as it can be told before its body is read."""
+    kind = _kind(target, node, iterable)
+    return LoopKind.OTHER if kind is LoopKind.CANDIDATE and _of_one(iterable) else kind
+
+
+def _kind(target: ir.Expr, node: ir.Expr, iterable: Value) -> LoopKind:
     inner = iterable
     if isinstance(inner, Seq) and isinstance(inner.cells.get("#over"), (Obj, Array, Seq)):
         inner = inner.cells["#over"]
@@ -125,8 +135,10 @@ _FEATURES = re.compile(r"feat|gene|column|rank|marker|snp|cpg|probe|importan", r
 _GRID = re.compile(r"(^|_)Parameter(Grid|Sampler)($|_)")
 
 
-def varies_candidates(run: Run, target: ir.Expr, iterable: ir.Expr, body: Sequence[ir.Node]) -> bool:
+def varies_candidates(run: Run, target: ir.Expr, iterable: ir.Expr, members: Value, body: Sequence[ir.Node]) -> bool:
     """Whether every round of a loop builds a model with settings that the loop varies, or takes so many features of a list."""
+    if _of_one(members):
+        return False
     if target not in run.varied:
         source = _text_of(iterable)
         run.varied[target] = bool(_GRID.search(source)) or _varies(run, set(_names(target)), source, body)
