@@ -24,6 +24,7 @@ from mllint_bio.events import Event, Learned, Loop, LoopKind, Report, Select, Si
 from mllint_bio.predict import ir
 from mllint_bio.predict.project import Module, Project
 from mllint_bio.predict.values import (
+    EMPTY,
     NONE,
     UNKNOWN,
     Array,
@@ -461,6 +462,8 @@ class Run:
         return Flow.NEXT
 
     def _assign(self, node: ir.Assign) -> Flow:
+        if self.loops and isinstance(target := node.targets[0], ir.Name) and not self._bound(target.name):
+            self.bind(target.name, EMPTY)  # in `x = concatenate((x, part))` of a later round: nothing was put into it before
         value = self.eval(node.value)
         for target in node.targets:
             self.assign(target, value, node)
@@ -910,6 +913,10 @@ class Run:
         if value is None or type(value) is Lazy or type(value) is Deferred:
             return self.lookup(node.name)
         return value
+
+    def _bound(self, name: str) -> bool:
+        frame = self.frames[-1]
+        return name in frame.env or name in frame.top or any(name in env for env in frame.outer)
 
     def lookup(self, name: str) -> Value:
         """What a name means here."""

@@ -229,6 +229,7 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
         shown = shown | a.shown if a.shown else shown
         chosen = chosen | a.chosen if a.chosen else chosen
         group, noise, prediction = group or a.group, noise or a.noise, prediction or a.prediction
+    kind = kind or first.kind
     return UNKNOWN.but(
         kind=kind or (first.kind if first.kind != "empty" else "unknown"),
         rows=_common_rows(found),
@@ -1311,6 +1312,7 @@ def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.N
     content = value if isinstance(value, Array) and value.kind == "noise" else data_of(value)
     figures = scores_of(value)
     indexed = receiver
+    receiver = receiver.but(kind="array") if receiver.kind == "empty" else receiver
     if receiver.kind == "indexer" and isinstance(receiver.owner, tuple):
         receiver = receiver.owner[0]
     if not isinstance(where, str) and any(isinstance(one, Array) and _marks_rows(one, receiver) for one in where):
@@ -1524,7 +1526,7 @@ def note_target(run: Run, target: Array) -> None:
 
 
 def _undescribed_method(run: Run, value: Array, name: str, call: Call) -> Value:
-    merged = blend(run, [value, *call.everything()])
+    merged = blend(run, [value if value.kind != "empty" else UNKNOWN, *call.everything()])
     if value.kind == "config":
         return Array(kind="config", name=name, owner=value.owner)
     if name.startswith("add") and value.kind == "unknown" and merged.scores - value.scores:  # a table of results takes them up
@@ -2246,7 +2248,7 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
     if over_columns:
         return side_by_side(run, members)
     if not members:
-        return UNKNOWN
+        return next((part for part in parts if part.kind == "empty"), UNKNOWN)
     drawn = [part for part in members if part.kind == "noise" and part.drawn.known and not part.has_rows]
     if drawn and all(part.has_rows or part in drawn for part in members):
         result = concatenated(run, call, [as_data(part) for part in members], False)
@@ -2323,7 +2325,7 @@ def _repeated(rows: Rows) -> bool:
 
 def side_by_side(run: Run, parts: Sequence[Array]) -> Array:
     """Columns next to each other: the same rows, all facts."""
-    members = [part for part in parts if part.kind not in ("scalar", "config")]
+    members = [part for part in parts if part.kind not in ("scalar", "config", "empty")]
     if not members:
         return UNKNOWN
     rows = next((part.rows for part in members if part.has_rows and not _repeated(part.rows)), UNKNOWN_ROWS)

@@ -623,6 +623,9 @@ def _call_name(entry: Entry) -> str:
     return entry.path.replace("numpy.", "np.") if entry.path.startswith(("numpy.", "random.")) else entry.path.rsplit(".", 1)[-1]
 
 
+_LAYOUT = frozenset({"columns", "dtype", "device", "name"})  # what a table or tensor without rows may be given
+
+
 def _array(run: Run, entry: Entry, call_: Call) -> Value:
     return _apply(run, entry, call_)
 
@@ -705,7 +708,8 @@ def _without_rows(op: str, parameter: str | None, call_: Call, first: Value | No
     """Whether a new array has no rows: `torch.Tensor()`, `np.array([])`, `np.empty((0, 5))`."""
     if op == "keep":
         written = call_.node.args[0][1] if isinstance(call_.node, ir.Call) and call_.node.args else None
-        return (first is None and not call_.everything()) or (isinstance(written, ir.Collection) and not written.items)
+        unfilled = first is None and not call_.args and not call_.open and call_.kwargs.keys() <= _LAYOUT
+        return unfilled or (isinstance(written, ir.Collection) and not written.items)
     if op != "zeros" or parameter not in ("shape", "size"):
         return False
     length = first.items[0] if isinstance(first, Seq) and first.items else first
