@@ -54,8 +54,8 @@ def constant(value: Any) -> Value:
 class Array(Value):
     """A value with data provenance; the fields default to "nothing is known".
 
-    kind: table, array, index, mask, batch, dataset, loader, scalar, stat, split-result, groups, config, noise, empty (rows are yet
-    to be put into it), unknown, ...
+    kind: table, array, index, mask, batch, dataset, loader, scalar, stat, split-result, groups, config, noise, empty (rows are
+    yet to be put into it), unknown, ...
     base: for an index, the rows that it indexes. order: identity of a random order of the rows. mask: identity of a predicate and
     whether it is positive. linear: a size as a linear form. scores: ids of the Score events that the value carries.
     activation: what a network's output ends with. items: structure, when the value is a tuple-like bundle. column: name of the

@@ -450,9 +450,26 @@ def comprehended(
             return Array(kind="index", rows=first.rows.some(run.site(node)), base=first.base)
         if isinstance(element, Array) and element.kind in ("scalar", "index"):
             return first
+    if len(iterables) == 1 and isinstance(element, Array) and element.kind == "scalar" and element.base.known:
+        return _counted(run, node, element.base, filtered, conditions)
+    target, over, _ = node.loops[0]
+    alone = len(iterables) == 1 and isinstance(target, ir.Name)
+    if alone and isinstance(element, Array) and _stops_short(over) and _moves(list(ir.walk(node.element)), {target.name}):
+        element = _of_one_recording(element)
     if len(iterables) > 1 and isinstance(element, Array) and element.has_rows:
         element = element.but(group=element.group or "source object")
     return Seq("set" if node.kind == "set" else "list", (), element)
+
+
+def _counted(run: Run, node: ir.Comprehension, base: Rows, filtered: bool, conditions: Sequence[Value]) -> Array:
+    """Positions that are collected under conditions: all, those in an index, those outside it, or an unknown part."""
+    rows = base.some(run.site(node)) if filtered else base
+    mask = conditions[0].mask if len(conditions) == 1 and isinstance(conditions[0], Array) else None
+    if mask is not None and isinstance(mask[0], ByIdentifier):
+        inside = mask[0].rows.moved(mask[0].table, base)
+        if inside.known:
+            rows = inside if mask[1] else base.without(inside)
+    return Array(kind="index", rows=rows, base=base)
 
 
 # -- arithmetic ------------------------------------------------------------------------------------------------------
@@ -797,6 +814,8 @@ def _membership(run: Run, left: Value, op: str, right: Value) -> Value:
         members = list(right.items)
     if members is not None and isinstance(left, Const):
         return Const((left.value in members) == (op == "in"))
+    if isinstance(left, Array) and left.kind == "scalar" and left.base.known and isinstance(right, Array) and right.base.known:
+        return Array(kind="mask", mask=(ByIdentifier(right.rows, right.base), op == "in"))
     return blend(run, [left]).but(kind="mask") if isinstance(left, Array) and left.has_rows else UNKNOWN
 
 
@@ -1051,6 +1070,8 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
         inner = arrays_in(first)
         if inner and any(a.kind == "index" for a in inner):
             return _by_index(run, value, next(a for a in inner if a.kind == "index"), node)
+        if value.has_rows and any(a.kind == "scalar" and (a.base == value.rows or a.base.label == POSITIONS) for a in inner):
+            return value.but(rows=value.rows.some(run.first_use(first, node)))  # some of its positions, collected one by one
         if not rowwise and not isinstance(first.element(), Const):
             return functools.reduce(lambda data, columns: choose_columns(run, data, columns), inner, value)
         return value.but(rows=value.rows.some(run.site(node))) if value.has_rows and rowwise else value

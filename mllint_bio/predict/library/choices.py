@@ -542,7 +542,7 @@ def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False
     ]
     if thresholds:
         what = "threshold"
-    elif value.owner == "folds":
+    elif value.owner == "folds" and not value.shown:  # the best of several means is no best fold
         what = "fold"
     elif isinstance(value, Array) and value.kind == "history":
         what = "epoch"
