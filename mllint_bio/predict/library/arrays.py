@@ -498,7 +498,11 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
         rest = join_all([r for r in (left.rest, right.rest) if r is not None]) if left.rest or right.rest else None
         return Seq(left.kind, (*left.items, *right.items), rest)
     if isinstance(left, Seq) and op == "*":
-        return Seq(left.kind, (), left.element()) if left.items or left.rest else Seq(left.kind)
+        if not left.items and left.rest is None:
+            return Seq(left.kind)
+        one = left.element()
+        table = isinstance(one, Array) and one.has_rows and one.kind in ("table", "array") and one.prediction is None
+        return Seq(left.kind, (), one.but(owner="repeated") if table and isinstance(one, Array) else one)
     if op in ("+", "%") and _names_device(left):
         return Array(kind="text", name=str(left.value))  # type: ignore[attr-defined]
     a, b = as_array(left), as_array(right)
@@ -1575,7 +1579,9 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
     if name in ("append", "extend"):
         _note_growth(run, value, argument, call)
     if name in ("append", "add", "appendleft"):
-        argument = _selected(run.selecting, argument)
+        argument = _with_variants(run, value, _selected(run.selecting, argument), call)
+        if isinstance(argument, Array) and argument.name == "val":  # a value, as what is appended is called
+            argument = argument.but(name="")
         nested = len(list(run.loops))
         item = _grouped(run, argument, value) if nested >= 2 else argument
         if nested:
@@ -1602,6 +1608,40 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
     if name in ("index", "count"):
         return Array(kind="scalar", scores=scores_of(value))
     return blend(run, [value, *call.everything()])
+
+
+def _with_variants(run: Run, sequence: Seq, value: Value, call: Call) -> Value:
+    """What is appended in a loop; a changed copy of a sample that joins the list of its original makes both variants of one."""
+    sample = next((array for array in arrays_in(value) if array.has_rows), None)
+    if not run.loops or sample is None or run.inside_forward or sample.prediction is not None:
+        return value
+    original, branch = sequence.cells.get("#original") or (None, ())
+    if sample.owner != "augmented":
+        if original is None:
+            run.write(sequence, "#original", (sample.rows, run.branch))
+    elif original == sample.rows and not _exclusive(branch, run.branch) and "#variants" not in sequence.cells:
+        made = sample.rows.derived(run.site(call.node), "augment", run.branch)
+        run.emit(Resample, call.node, data=sample.view(), result=made, lineage="augment", api="append", balances=False)
+        run.write(sequence, "#variants", made)
+        if sequence.rest is not None:
+            run.write(sequence, "rest", _of_rows(sequence.rest, sample.rows, made))
+    variants = sequence.cells.get("#variants")
+    return _of_rows(value, original, variants) if isinstance(variants, Rows) and original is not None else value
+
+
+def _of_rows(value: Value, rows: Rows, others: Rows) -> Value:
+    """A value, where data of these rows are data of others."""
+    if isinstance(value, Array):
+        return value.but(rows=others) if value.rows == rows else value
+    if isinstance(value, Seq):
+        return Seq(value.kind, [_of_rows(item, rows, others) for item in value.items], value.rest)
+    return value
+
+
+def _exclusive(one: Sequence[tuple[Any, int]], other: Sequence[tuple[Any, int]]) -> bool:
+    """Whether two arms of a branch are never both taken in one round."""
+    arms = dict(one)
+    return any(arms.get(where, number) != number for where, number in other)
 
 
 _CLASS_NAME = re.compile(r"(^|_)(label|lab|class|cls|category|target|y)(es|s)?($|_)", re.I)
@@ -2096,7 +2136,7 @@ class Operation:
     def augment(self, value: Array, other: Value | None) -> Value:
         return (
             value.but(linear=None, mask=None, owner="augmented")
-            if value.has_rows and value.kind in ("array", "table", "unknown")
+            if value.has_rows and value.kind in ("array", "table", "unknown", "item")
             else value
         )
 
@@ -2277,8 +2317,12 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
     merged = blend(run, members)
     members = _with_copies(run, members, run.site(call.node))
     rows = union([part.rows for part in members]) if all(part.has_rows for part in members) else UNKNOWN_ROWS
-    augmented = [part for part in members if part.owner == "augmented"]
-    if len(members) > 1 and rows.known and (augmented or _same_origin_twice(members)) and not run.inside_forward:
+    augmented = [part for part in members if part.owner == "augmented" and part.kind != "item"]
+    repeated = any(part.owner == "repeated" for part in members)
+    appended = bool(run.loops) and isinstance(call.node, ir.Call) and getattr(call.node.func, "name", "") == "append"
+    grown = appended or any(part.kind == "empty" or part.owner == "grown" for part in parts)  # each round by other rows
+    twice = len(members) > 1 and (bool(augmented) or not grown and _same_origin_twice(members))
+    if rows.known and (repeated or twice) and not run.inside_forward:
         made = rows.derived(run.site(call.node), "augment" if augmented else "copy", run.branch)
         run.emit(
             Resample,
@@ -2303,6 +2347,7 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
         mask=None,
         prediction=predictions[0] if predictions else None,
         kind="array" if members[0].kind in ("item", "batch") else members[0].kind,
+        owner="grown" if grown else None if repeated else merged.owner,
         group=next((p.group for p in members if p.group), ""),
     )
 

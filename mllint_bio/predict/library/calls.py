@@ -645,9 +645,9 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     operation = Operation(run, call_, name, entry.params, entry.fields)
     if op in ("concat", "columns"):
         operation._draw(op, UNKNOWN)
-        if isinstance(first, Seq) and not first.exact and op == "concat" and not first.items and isinstance(first.rest, Array):
-            kind = "noise" if first.rest.kind == "noise" else "array"
-            return first.rest.but(kind=kind, linear=None, mask=None, ordered=first.rest.ordered)
+        rest = first.rest if isinstance(first, Seq) and not first.items and op == "concat" else None
+        if isinstance(rest, Array) and rest.owner != "repeated":
+            return rest.but(kind="noise" if rest.kind == "noise" else "array", linear=None, mask=None, ordered=rest.ordered)
         listed = op == "concat" and len(call_.args) <= 2 and name not in ("append", "insert")
         parts = [a for v in ([first] if listed else call_.args) for a in arrays_in(v)]
         if not parts:
