@@ -184,7 +184,7 @@ def make_subject(run: Run, entry: Entry, call_: Call, name: str = "") -> Subject
     for key, value in call_.kwargs.items():
         if isinstance(value, Const):
             given[key] = value.value
-    searched = any(a.owner == "tuned" for v in (*call_.everything(), *call_.spread) for a in arrays_in(v))
+    searched = [a for v in (*call_.everything(), *call_.spread) for a in arrays_in(v) if a.owner == "tuned"]
     names = frozenset([*(entry.params[i] for i in range(min(len(call_.args), len(entry.params)))), *call_.kwargs])
     return Subject(
         api=entry.path,
@@ -194,7 +194,7 @@ def make_subject(run: Run, entry: Entry, call_: Call, name: str = "") -> Subject
         given=given,
         arguments=names,
         unknown_arguments=unknown,
-        facts={"tuned": True} if searched else {},
+        facts={"tuned": True, "searches": frozenset().union(*(a.chosen for a in searched))} if searched else {},
     )
 
 

@@ -112,7 +112,8 @@ def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
     if name in ("best_estimator_", "estimator_", "best_model"):
         return obj
     if name in ("best_params_", "best_params"):
-        return Array(kind="config", name=name, owner="tuned")  # an argument from here was tuned
+        searches = obj.cells.get("#searches") or frozenset()
+        return Array(kind="config", name=name, owner="tuned", chosen=searches)  # an argument from here was tuned
     if name in ("classes_", "n_features_in_"):
         return Array(kind="config", name=name)
     if name in ("feature_importances_", "coef_", "components_", "scores_", "pvalues_", "ranking_", "support_"):
@@ -425,7 +426,7 @@ def _tune(run: Run, obj: Obj, data: Array, target: Array, call: Call) -> None:
         fitted=rows.part(("inner", site), 0, 2, fold=True) if rows.known else UNKNOWN_ROWS,
     )
     run.write(obj, "#cv-scores", frozenset({number}))
-    run.emit(
+    search = run.emit(
         Select,
         call.node,
         what="hyperparameter",
@@ -435,6 +436,7 @@ def _tune(run: Run, obj: Obj, data: Array, target: Array, call: Call) -> None:
         subject=obj.subject,
         keeps=frozenset({"model"}),
     )
+    run.write(obj, "#searches", frozenset({search}))
 
 
 def _view(data: Array, rows: Rows) -> Data:

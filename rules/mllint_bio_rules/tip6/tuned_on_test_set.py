@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Loop, LoopKind, Score, Select, Split
+from mllint_bio.events import Data, Fit, Loop, LoopKind, Score, Select, Split
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -73,7 +73,7 @@ class TunedOnTestSet(Rule):
         for select in trace.of(Select):
             read |= select.scores
             same = finals(trace, select)
-            shown = same or _among_searched(trace, select)
+            shown = same or _among_searched(trace, select) or _configured(trace, select)
             role = role_of(select.data, *(score.data for score in shown))
             if select.at in seen:  # a further round of the loops around it
                 told |= select.scores
@@ -123,3 +123,19 @@ def _among_searched(trace: Trace, select: Select) -> list[Score]:
     if not all(s.data.rows.overlap(split.data.rows) for s in outside):
         return []
     return [s for s in outside if s.id > select.id and s.data.rows.subset(split.data.rows)]
+
+
+def _configured(trace: Trace, select: Select) -> list[Score]:
+    """Reported figures of rows that a search had read, of a model that it configured and that was fitted to other rows since."""
+    searched = next((f.data for f in trace.of(Fit) if f.subject is select.subject and f.at == select.at), Data())
+    if select.subject is None or not searched.rows.known or untouched(trace, searched, ""):
+        return []
+    return [
+        score
+        for score in figures(trace)
+        if score.id > select.id
+        and score.subject is not None
+        and (score.subject is select.subject or select.id in score.subject.facts.get("searches", ()))
+        and (score.cross_validated or score.data.rows.disjoint(score.fitted))
+        and score.data.rows.subset(searched.rows)
+    ]
