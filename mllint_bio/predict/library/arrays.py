@@ -126,6 +126,8 @@ _CONDENSES = {
 def condensed(value: Array, name: str) -> Array:
     """A figure that stands for several, with the word for how they were condensed."""
     word = _CONDENSES.get(name)
+    if word in ("mean", "median", "spread") and isinstance(value.owner, tuple) and value.owner[-1:] == ("epoch",):
+        return value  # the mean over folds of the best epoch of each
     return value.but(shown=frozenset({word})) if word and value.scores else value
 
 
@@ -920,6 +922,8 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
         return one
     if isinstance(value, Bound_) and isinstance(value.receiver, Array):
         return subscript(run, value.receiver, indices, node)
+    if isinstance(value, Array) and value.kind == "history" and isinstance(index, Const) and isinstance(index.value, str):
+        return value.but(scores=_curve(run, value.scores, index.value))
     if isinstance(value, Obj):
         return _item_of_object(run, value, indices, node)
     if isinstance(value, Const):
@@ -946,6 +950,15 @@ def entered(run: Run, mapping: Dict, key: Value | None, value: Value) -> Value:
     else:
         run.write(mapping, "rest", value if mapping.rest is None else join(mapping.rest, value))
     return value
+
+
+def _curve(run: Run, scores: frozenset[int], key: str) -> frozenset[int]:
+    """The figures of the validation rows that a history keeps under `val_auc`; none under the name of a training curve."""
+    if not key.startswith("val_"):
+        return frozenset()
+    name = {"acc": "accuracy"}.get(key[4:].lower(), re.sub(r"_\d+$", "", key[4:].lower()))
+    found = frozenset(n for n in scores if isinstance(e := run.events[n], Score) and e.metric.lower() == name)
+    return found or scores
 
 
 def _hashable(value: Any) -> bool:

@@ -567,7 +567,7 @@ def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False
         keeps=frozenset({"model" if what == "model" and (key or how.startswith("arg")) else "score"}),
     )
     chosen = frozenset({number}) if what == "threshold" else frozenset()
-    return condensed(value.but(kind="figure", owner=("chosen", number), chosen=chosen), how)
+    return condensed(value.but(kind="figure", owner=("chosen", number, what), chosen=chosen), how)
 
 
 # -- what reaches a reader -------------------------------------------------------------------------------------------
