@@ -939,6 +939,13 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
         return index.but(kind="array")  # codes are looked up in a list: one entry for each row of the codes
     rowwise = value.kind == "indexer"
     target = value.owner[0] if rowwise and isinstance(value.owner, tuple) else value
+    if target.scores:
+        from mllint_bio.predict.library import results
+
+        figures = results.column(target, index.value) if isinstance(index, Const) and not rowwise else None
+        best = figures if figures is not None else results.first_row(run, node, target, indices)
+        if best is not None:
+            return best
     result = _select_rows(run, target, indices, node, rowwise)
     return result
 
@@ -1393,6 +1400,8 @@ def array_attribute(run: Run, value: Array, name: str, node: ir.Node) -> Value:
         return Array(kind="shape", linear=_length(value), rows=UNKNOWN_ROWS)
     if name == "index" and (_of_columns(value) or value.kind == "columns"):
         return as_columns(value)
+    if name == "index" and value.scores:
+        return value
     if name == "index" and value.has_rows:
         return Array(kind="index", rows=value.rows, base=_base(value.rows), ordered=value.ordered)
     if name in ("n_obs",):
@@ -2216,6 +2225,10 @@ class Operation:
             from mllint_bio.predict.library.choices import choose
 
             return choose(self.run, self.call.node, value, "sort")
+        if self.name == "sort_values" and value.scores:
+            from mllint_bio.predict.library import results
+
+            return results.in_order(value, self.argument("by"))
         if self.name == "sort_values":
             return value.but(ordered="sorted", order=None, unordered=None)
         return value.but(unordered=None)

@@ -667,6 +667,10 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         return join_all([_apply(run, entry, _with_first(call_, option)) for option in first.options if option is not NONE])
     if op == "keep" and isinstance(first, (Seq, Dict)):
         element = data_of(first)
+        if element.scores and entry.path == "pandas.DataFrame":
+            from mllint_bio.predict.library import results
+
+            return results.tabulated(element.but(kind="figure", linear=None), first, call_.get("columns", entry.params))
         columns = arrays_in(first) if isinstance(first, Dict) else []
         if any(one.drawn.known for one in columns) and not any(one.has_rows and one.kind != "range" for one in columns):
             columns = [arrays.as_data(one) for one in columns if one.kind == "noise"]  # a simulated table
@@ -1119,9 +1123,15 @@ def _extreme(run: Run, name: str, call_: Call) -> Value:
     from mllint_bio.predict.library.choices import choose
 
     merged = blend(run, call_.everything())
+    first, key = call_.at(0), call_.kwargs.get("key")
+    if merged.scores and isinstance(key, Func) and name != "sorted" and first is not None:
+        from mllint_bio.predict.interpreter import Call as CallType
+
+        judged = run.call(key, CallType(call_.node, [arrays.iterated_silently(run, first)], {}))  # one of several figures
+        if isinstance(judged, Array) and judged.scores:
+            return choose(run, call_.node, judged, name, key=True)
     if merged.scores:
         return choose(run, call_.node, merged, name, key="key" in call_.kwargs)
-    first = call_.at(0)
     if name == "sorted":
         if isinstance(first, Array):
             return first.but(unordered=None, ordered="" if first.ordered == "unordered" else first.ordered)

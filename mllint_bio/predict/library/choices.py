@@ -564,7 +564,7 @@ def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False
         data=scored_data(run, value.scores),
         metric=_metric(run, value.scores),
         direction=directed("up" if "max" in how else "down" if "min" in how else "", value),
-        keeps=frozenset({"model" if what == "model" and (key or how.startswith("arg")) else "score"}),
+        keeps=frozenset({"model" if what == "model" and (key or how.startswith(("arg", "idx"))) else "score"}),
     )
     chosen = frozenset({number}) if what == "threshold" else frozenset()
     return condensed(value.but(kind="figure", owner=("chosen", number, what), chosen=chosen), how)
