@@ -197,6 +197,8 @@ class Run:
         self.prepared: set[tuple[Obj, str]] = set()  # data modules and the stages that they were set up for
         self.masked: dict[Any, set[bool]] = {}  # (rows, key of a random mask) -> sides that were taken
         self.varied: dict[ir.Expr, bool] = {}  # target of a loop -> whether it varies candidates
+        self.bodies: dict[Loop, ir.For | ir.While] = {}
+        self.cutting: dict[ir.Node, bool] = {}  # a loop -> whether it cuts windows
         self.selecting: list[Array] = []  # figures of columns that the arms of `if` which execution stands in depend on
         self.sifting = 0  # depth of conditions under which a comprehension collects things, and counts nothing
         self.counting: list[Array] = []  # comparisons with the truth that the arms of `if` which execution stands in depend on
@@ -683,6 +685,7 @@ class Run:
         if kind is LoopKind.OTHER and library.varies_candidates(self, node.target, node.iterable, iterable, node.body):
             kind = LoopKind.CANDIDATE
         loop = self.loop(node, kind, _target_name(node.target))
+        self.bodies[loop] = node
         members = library.unrolled(self, iterable)
         if members is not None and len(members) <= UNROLL:
             return self._unrolled(node, loop, members)
@@ -725,6 +728,7 @@ class Run:
 
     def _while(self, node: ir.While) -> Flow:
         loop = self.loop(node, LoopKind.OTHER)
+        self.bodies[loop] = node
         return self._repeat(node, loop, lambda: self.eval(node.test), node.body, node.orelse)
 
     def _repeat(self, node: ir.Node, loop: Loop, enter: Callable[[], Any], body: list[ir.Stmt], orelse: list[ir.Stmt]) -> Flow:

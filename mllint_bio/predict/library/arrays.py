@@ -1605,6 +1605,8 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
         if isinstance(argument, Array) and argument.name == "val":  # a value, as what is appended is called
             argument = argument.but(name="")
         nested = len(list(run.loops))
+        if nested and _cuts_windows(run, run.loops):
+            argument = _of_one_recording(argument)
         item = _grouped(run, argument, value) if nested >= 2 else argument
         if nested:
             _collect(run, value, item)
@@ -1725,8 +1727,8 @@ def _grouped(run: Run, value: Value, sequence: Seq) -> Value:
     A list that is made anew for each object holds one object: its values may as well be the features of one row.
     """
     made = sequence.cells.get("#made") or ()
-    outer = [loop for loop in run.loops[:-1] if loop.kind in (LoopKind.GROUP, LoopKind.FILE) and loop not in made]
     inner = run.loops[-1]
+    outer = [loop for loop in _over_objects(run.loops[:-1], inner) if loop not in made]
     if not outer or inner.kind in (
         LoopKind.EPOCH,
         LoopKind.FOLD,
@@ -1744,9 +1746,85 @@ def _grouped(run: Run, value: Value, sequence: Seq) -> Value:
     return value
 
 
+def _over_objects(loops: Sequence[Loop], inner: Loop | None) -> list[Loop]:
+    """Loops over what several rows may come from.
+
+    A listing of folders, each with a listing of files, is as often one of classes.
+    """
+    kinds = (LoopKind.GROUP,) if inner is not None and inner.kind is LoopKind.FILE else (LoopKind.GROUP, LoopKind.FILE)
+    return [loop for loop in loops if loop.kind in kinds and not _CLASS_NAME.search(loop.variable)]
+
+
+def _of_one_recording(value: Value) -> Value:
+    if isinstance(value, Array) and value.prediction is None and not value.scores:
+        return value.but(group=value.group or "recording")
+    if isinstance(value, Seq):
+        return Seq(value.kind, [_of_one_recording(item) for item in value.items], value.rest)
+    return value
+
+
+def _cuts_windows(run: Run, loops: Sequence[Loop]) -> bool:
+    """Whether the innermost loop goes along a recording and cuts a piece of it in every round, as against rows in batches.
+
+    Windows end before the end: their starts are counted up to the length minus a width, or the recording is one of several.
+    """
+    node = run.bodies.get(loops[-1])
+    if node is None:
+        return False
+    if node not in run.cutting:
+        run.cutting[node] = _slides(node)
+    if not run.cutting[node]:
+        return False
+    return _stops_short(node.test if isinstance(node, ir.While) else node.iterable) or bool(_over_objects(loops[:-1], None))
+
+
+def _stops_short(bound: ir.Expr) -> bool:
+    """Whether positions are counted up to a length minus a width: `range(0, n - w, step)`, `while i + w <= n`."""
+    return any(isinstance(one, ir.Binary) and one.op in "+-" for one in ir.walk(bound))
+
+
+def _slides(node: ir.For | ir.While) -> bool:
+    """Whether both ends of some slice in the body move with the loop."""
+    below = [one for statement in node.body for one in ir.walk(statement)]
+    if isinstance(node, ir.While):
+        moving = {one.target.name for one in below if isinstance(one, ir.AugAssign) and isinstance(one.target, ir.Name)}
+    else:
+        moving = {node.target.name} if isinstance(node.target, ir.Name) else set()
+    return bool(moving) and _moves(below, moving)
+
+
+def _moves(below: Sequence[ir.Node], moving: set[str]) -> bool:
+    """Whether both ends of a slice are computed from these names, or from what is computed from them: `end = start + width`."""
+    for one in below:
+        target = one.targets[0] if isinstance(one, ir.Assign) and isinstance(one.value, ir.Binary) else None
+        if isinstance(one, ir.Assign) and isinstance(target, ir.Name) and _mentions(one.value, moving):
+            moving.add(target.name)
+    return any(
+        isinstance(cut, ir.Slice) and cut.lower is not None and _mentions(cut.lower, moving) and _mentions(cut.upper, moving)
+        for one in below
+        if isinstance(one, ir.Subscript) and not _is_text(one)
+        for cut in one.index
+    )
+
+
+# Pieces of a sequence are its words more often than samples.
+_TEXT = re.compile(r"seq|mer|dna|rna|prot|pept|smiles|read|text|str|sent|word|genom|fasta|token|chrom|amino", re.I)
+_WORD = re.compile(r"^(k|n)$|mer|gram|word", re.I)
+
+
+def _is_text(node: ir.Subscript) -> bool:
+    named = [one.name for one in ir.walk(node.value) if isinstance(one, (ir.Name, ir.Attribute))]
+    widths = [one.name for cut in node.index for one in ir.walk(cut) if isinstance(one, ir.Name)]
+    return any(map(_TEXT.search, named)) or any(map(_WORD.search, widths))
+
+
+def _mentions(node: ir.Expr | None, names: set[str]) -> bool:
+    return node is not None and any(isinstance(one, ir.Name) and one.name in names for one in ir.walk(node))
+
+
 def _several_of_one(run: Run, value: Value) -> Value:
     """A list of rows that was filled for one object, when it joins those of the others."""
-    objects = [loop for loop in run.loops if loop.kind in (LoopKind.GROUP, LoopKind.FILE)]
+    objects = _over_objects(run.loops, None)
     row = iterated_silently(run, value)
     if not objects or not isinstance(row, Array) or not isinstance(value, Seq) or value.rest is None:
         return value
@@ -1811,7 +1889,7 @@ def _constant_method(run: Run, value: Const, name: str, call: Call) -> Value:
                 return Array(kind="text", name=value.value)
             return blend(run, [*_filled_in(run, value.value, call), *call.spread]).but(kind="text")
         if name == "join":
-            return blend(run, call.everything()).but(kind="text")
+            return blend(run, call.everything()).but(kind="text", group="")  # one text of several pieces
         plain = [a.value for a in call.args if isinstance(a, Const)]
         if name in ("lower", "upper", "strip", "replace", "startswith", "endswith", "rstrip", "lstrip", "title") and len(
             plain

@@ -689,6 +689,8 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         value = arrays.as_data(value)
         value = value.but(kind="table") if value.has_rows else value
     seq = isinstance(first, Seq)
+    if seq and op == "stat" and value.group:
+        value = value.but(group="")  # one figure of several rows
     if op == "shuffle" and call_.args and isinstance(first, (Array, Seq)):
         return _shuffle_in_place(run, entry, call_, first, operation)
     if op in ("stat", "argmax", "sort") and seq and value.scores:
