@@ -408,7 +408,9 @@ def _join_arrays(a: Array, b: Array, where: Any) -> Array:
 
 
 def _common_owner(a: Array, b: Array) -> Any:
-    """The owner of both; parameters and weights of two networks belong to both."""
+    """The owner of both; parameters and weights of two networks belong to both, and what has grown in some rounds has grown."""
+    if "grown" in (a.owner, b.owner):
+        return "grown"
     if a.owner is b.owner:
         return a.owner
     if a.kind != b.kind or a.kind not in ("parameters", "weights"):

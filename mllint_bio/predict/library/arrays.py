@@ -999,7 +999,10 @@ def _item_of_sequence(run: Run, value: Seq, index: Value | None, node: ir.Node) 
         if isinstance(element, Seq) and element.exact:
             return Seq(value.kind, (), _slice_records(run, element, index, node))
         return Seq(value.kind, (), element)
-    return value.element()
+    one = value.element()
+    if isinstance(one, Array) and one.has_rows and one.kind in ("table", "array", "index") and one.prediction is None:
+        return one.but(rows=one.rows.some((run.site(node), run.calls)))  # two members of a list are not the same rows
+    return one
 
 
 def _slice_records(run: Run, record: Seq, index: Seq, node: ir.Node) -> Seq:
@@ -1053,6 +1056,8 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
         value = value.but(column=str(name))
     if value.kind == "groups":
         return value.but(column=str(first.value)) if isinstance(first, Const) else value
+    if value.kind == "stat" and isinstance(first, Array) and first.kind == "index" and first.base == value.rows:
+        value = value.but(kind="array", stat=None)  # a figure of every row after all
     if value.kind == "stat" and not (isinstance(first, Array) and first.kind == "index" and _is_side(first)):
         pairwise = value.stat is not None and value.stat[3] in _PAIRWISE
         return value.but(column=first.value) if pairwise and isinstance(first, Const) and isinstance(first.value, str) else value
@@ -1848,7 +1853,7 @@ def _dict_method(run: Run, value: Dict, name: str, call: Call) -> Value:
             return value.rest
         if name == "setdefault" and default is not None:
             return entered(run, value, argument, default)
-        return default if default is not None else UNKNOWN
+        return default if default is not None else NONE if name == "get" else UNKNOWN
     if name == "values":
         return Seq("list", value.items.values(), value.rest)
     if name == "keys":
