@@ -455,8 +455,8 @@ def comprehended(
     if len(iterables) == 1 and isinstance(element, Array) and element.kind == "scalar" and element.base.known:
         return _counted(run, node, element.base, filtered, conditions)
     target, over, _ = node.loops[0]
-    alone = len(iterables) == 1 and isinstance(target, ir.Name)
-    if alone and isinstance(element, Array) and _stops_short(over) and _moves(list(ir.walk(node.element)), {target.name}):
+    moving = {target.name} if len(iterables) == 1 and isinstance(target, ir.Name) else set()
+    if moving and isinstance(element, Array) and _stops_short(over) and _moves(list(ir.walk(node.element)), moving):
         element = _of_one_recording(element)
     if len(iterables) > 1 and isinstance(element, Array) and element.has_rows:
         element = element.but(group=element.group or "source object")

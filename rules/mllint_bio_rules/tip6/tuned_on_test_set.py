@@ -103,7 +103,9 @@ class TunedOnTestSet(Rule):
             )
         for score in figures(trace):
             loop = trace.loop(score, LoopKind.CANDIDATE)
-            if loop and loop not in sweeps and score.id not in read and score.family != "loss" and role_of(score.data) == "test":
+            each_round = trace.loop(score, LoopKind.FOLD, LoopKind.SEED)  # has test rows of its own
+            test = role_of(score.data) == "test" and not each_round
+            if loop and loop not in sweeps and score.id not in read and score.family != "loss" and test:
                 sweeps.add(loop)
                 message = (
                     f"`{score.metric}` of every candidate is shown on the test rows: naming one of them best would tune on them."
