@@ -103,7 +103,7 @@ class TunedOnTestSet(Rule):
             )
         for score in figures(trace):
             loop = trace.loop(score, LoopKind.CANDIDATE)
-            each_round = trace.loop(score, LoopKind.FOLD, LoopKind.SEED)  # has test rows of its own
+            each_round = trace.loop(score, LoopKind.FOLD)  # has test rows of its own
             test = role_of(score.data) == "test" and not each_round
             if loop and loop not in sweeps and score.id not in read and score.family != "loss" and test:
                 sweeps.add(loop)
