@@ -30,6 +30,10 @@ WITHOUT = {
     "MLB706/bad_clipped_at_quantiles.py",  # two statistics, one clip
     "MLB706/bad_function_of_columns.py",  # the statistics stand in a function
     "MLB706/bad_statistic_in_data_module.py",  # split in the same method, into attributes
+    "MLB706/bad_filled_in_place_by_column.py",  # gaps are filled column by column, in a loop
+    "MLB706/bad_gaps_filled_in_one_column.py",  # in place, under masks and by replacing
+    "MLB706/bad_library_function_of_columns.py",  # the statistics stand in a function of a library
+    "MLB707/bad_marker_genes.py",  # the ranking lies in the annotated data
     "MLB707/bad_selection_in_helper.py",  # the number of features is an argument of the helper
     "MLB707/bad_correlated_pairs.py",  # a choice by hand over several statements: here and in the next seven
     "MLB707/bad_correlated_with_outcome.py",
@@ -42,6 +46,7 @@ WITHOUT = {
     "MLB707/bad_fitted_model_selects.py",  # model and selector would both have to move
     "MLB708/bad_behind_an_option.py",  # copied in one block, split in another
     "MLB708/bad_cases_twice.py",  # cases are taken apart and put together by hand
+    "MLB708/bad_list_of_copies.py",  # copies in a list that is put together
     "MLB708/bad_resampled_minority.py",  # classes are taken apart and put together by hand
     "MLB709/bad_group_mean_of_target.py",  # unseen groups of test rows need a choice
     "MLB709/bad_simulated_table.py",  # likewise
