@@ -81,7 +81,7 @@ th,td{text-align:left;vertical-align:top;padding:.35em .8em .35em 0;border-botto
 th{color:var(--muted);font-weight:600;font-size:.9em;vertical-align:bottom}
 .num{text-align:right;padding-left:.8em}td.num{font-variant-numeric:tabular-nums;white-space:nowrap}
 .summary{width:100%}
-.summary td:nth-child(2),.short{white-space:nowrap}.summary td:nth-child(3){overflow-wrap:anywhere;max-width:15em}
+.summary td:nth-child(2),.short{white-space:nowrap}.summary td:nth-child(3){overflow-wrap:anywhere;min-width:9.5em;max-width:15em}
 .measure{font-size:1.02em}
 .measure b{font-weight:600}
 pre{margin:.7em 0;padding:.5em 0;overflow-x:auto;border:1px solid var(--line);border-radius:6px;line-height:1.45;tab-size:4}
