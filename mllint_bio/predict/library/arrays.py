@@ -317,6 +317,18 @@ def iterated(run: Run, value: Value, node: ir.Node) -> Value:
     return UNKNOWN
 
 
+def taken(value: Value, key: Hashable) -> Value:
+    """What one `next` takes from a stream: some rows of those that the stream goes through, not known to be those of another."""
+    if isinstance(value, Choice):
+        return join_all([taken(option, key) for option in value.options])
+    if isinstance(value, Seq):
+        rest = taken(value.rest, key) if value.rest is not None else None
+        return Seq(value.kind, [taken(item, key) for item in value.items], rest)
+    if isinstance(value, Array) and value.rows.known:
+        return value.but(rows=value.rows.some(key))
+    return value
+
+
 def piece(run: Run, value: Value, position: int, names: Sequence[str], node: ir.Node) -> Value:
     """Element `position` of a value that is unpacked into `names` but whose members are not known."""
     if isinstance(value, Seq):

@@ -409,6 +409,9 @@ def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
             run.write(obj, "#figures", obj.cells.get("#figures", frozenset()) | figures)
     data = obj.cells.get("#data")
     if isinstance(data, Array):
+        own = catalog.lookup(f"{obj.subject.api}.{name}") if obj.subject.role == "object" else None
+        if own is not None and own.is_a("draw"):
+            return _draw(run, own, _with_first(call_, data))
         return arrays.value_method(run, data, name, call_)
     if obj.is_a("unordered-path") and name in ("glob", "rglob", "iterdir"):
         return _listing(run, "glob", call_)
@@ -1203,7 +1206,9 @@ def _collection_builtin(run: Run, name: str, call_: Call) -> Value:
     if name == "filter" and len(call_.args) == 2:
         return call_.args[1]
     if name == "next":
-        return arrays.iterated(run, first, call_.node) if first is not None else UNKNOWN
+        taken = arrays.iterated(run, first, call_.node) if first is not None else UNKNOWN
+        stream = isinstance(first, Seq) and first.kind == "generator"
+        return arrays.taken(taken, (run.site(call_.node), run.calls)) if stream else taken
     if name == "dict":
         if isinstance(first, Dict):
             return Dict({**first.items, **call_.kwargs}, first.rest)
