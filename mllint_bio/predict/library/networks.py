@@ -121,6 +121,7 @@ def built(run: Run, obj: Obj, call: Call) -> None:
         if isinstance(member, Func):
             run.inline(member, arrays._call(call.node, []), obj)
     if obj.is_a("module"):
+        obj.subject.facts["own_layers"] = obj.klass is not None and obj.entry is not None and obj.entry.is_a("module")
         run.emit(Build, call.node, subject=obj.subject, mode_dependent=mode_dependent(obj))
     elif obj.is_a("dataset"):
         dataset_data(obj, run, call)
@@ -153,6 +154,7 @@ def mode_dependent(obj: Obj) -> bool | None:
             subject.role in ("pretrained", "object", "module")
             and not (subject.parts and subject.role != "pretrained")  # what is put into a ready network is not all of it
             and not (entry and entry.get("mode_dependent") is False)
+            and not (subject.facts.get("own_layers") and not subject.facts.get("asks_mode"))
         ):
             unknown = True
     return None if unknown else False
@@ -623,6 +625,8 @@ def dataset_data(obj: Obj, run: Run | None = None, call: Call | None = None) -> 
         (a for a in found if a.kind != "index"), key=lambda a: not _was_divided(a)
     )  # the table that was split, not a look-up table
     base = samples[0] if samples else fields[0] if fields else None
+    if samples and index is None and len({a.rows for a in fields}) == 1 and fields[0].rows.subset(samples[0].rows):
+        base = fields[0]  # of what it was given, it keeps a part: `self.records = records[role]`
     if base is not None and index is not None and run is not None:
         moved = index.rows.moved(index.base, base.rows)
         base = base.but(rows=moved if moved.known else base.rows.some((repr(index.rows), index.name)))
@@ -760,6 +764,8 @@ def trainer(run: Run, entry: Entry, call: Call) -> Value:
 
 def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
     """Attributes of networks, loaders and trainers."""
+    if name == "training" and obj.is_a("module"):
+        obj.subject.facts["asks_mode"] = True
     if obj.is_a("loader") and name == "dataset":
         read: Value = obj.cells.get("#dataset", UNKNOWN)
         return read
