@@ -110,7 +110,7 @@ def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
         scores: frozenset[int] = obj.cells.get("#cv-scores") or frozenset()
         return Array(kind="figure", scores=scores)
     if name in ("best_estimator_", "estimator_", "best_model"):
-        return obj
+        return _chosen(run, obj) if obj.is_a("tuner") and name == "best_estimator_" else obj
     if name in ("best_params_", "best_params"):
         searches = obj.cells.get("#searches") or frozenset()
         return Array(kind="config", name=name, owner="tuned", chosen=searches)  # an argument from here was tuned
@@ -132,6 +132,18 @@ def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
     if name in ("named_steps", "steps"):
         return Dict({}, join_all(steps(obj))) if steps(obj) else UNKNOWN
     return None
+
+
+def _chosen(run: Run, search: Obj) -> Obj:
+    """The estimator that a search found: it is what the search is, but to fit it again is no search."""
+    if search.cells.get("#chosen"):
+        return search
+    best = search.cells.get("#best")
+    if not isinstance(best, Obj):
+        best = Obj(search.subject, search.klass, search.entry, **search.cells)
+        best.cells["#chosen"] = True
+        run.write(search, "#best", best)
+    return best
 
 
 def _learned_of(obj: Obj) -> frozenset[Learned]:
@@ -295,7 +307,8 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
             final.facts["fitted"] = rows
         if validation.has_rows or validation.name:
             _early_stop(run, obj, call, validation)
-        if subject.is_a("tuner"):
+        if subject.is_a("tuner") and not obj.cells.get("#chosen"):
+            run.write(obj, "#best", None)
             _tune(run, obj, data, target, call)
     if subject.is_a(*TRANSFORMS, "composer"):
         fact = Learned(number, learned_kind(subject.role), data.rows, uses_target)
