@@ -173,6 +173,7 @@ class Run:
         self.calls: tuple[Site, ...] = ()
         self.loops: tuple[Loop, ...] = ()
         self.branch: tuple[tuple[Site, int], ...] = ()
+        self.round = 0  # how many arms of `branch` are outside the body of the innermost loop
         self.grad = True
         self.inside_forward = 0
         self.entered: set[tuple[str, int, int]] = set()
@@ -345,7 +346,8 @@ class Run:
             after = [change.get((heap, key), before) for change in changes]
             known = [value for value in after if value is not _MISSING]
             if known:
-                self.write(heap, key, _join_cells(key, known, where))
+                sorted_here = key == "rest" and any(where in change.get((heap, "#sorted"), ()) for change in changes)
+                self.write(heap, key, _join_cells(key, known, None if sorted_here else where))
 
     @contextmanager
     def excursion(self) -> Iterator[None]:
@@ -733,8 +735,8 @@ class Run:
 
     def _repeat(self, node: ir.Node, loop: Loop, enter: Callable[[], Any], body: list[ir.Stmt], orelse: list[ir.Stmt]) -> Flow:
         """Execute a loop body twice; a second pass of an outer loop executes inner loops once."""
-        outer, frame = self.loops, self.frames[-1]
-        self.loops = (*outer, loop)
+        outer, frame, arms = self.loops, self.frames[-1], self.round
+        self.loops, self.round = (*outer, loop), len(self.branch)
         passes = 1 if self._pass else 2
         returned = False
         try:
@@ -756,7 +758,7 @@ class Run:
                 if flow in (Flow.RETURN, Flow.RAISE):
                     break
         finally:
-            self.loops = outer
+            self.loops, self.round = outer, arms
         library.loop_done(self, loop)
         if orelse:
             self.block(orelse)

@@ -1626,7 +1626,7 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
             argument = _of_one_recording(argument)
         item = _grouped(run, argument, value) if nested >= 2 else argument
         if nested:
-            _collect(run, value, item)
+            _collect(run, value, _sorted_out(run, value, item))
         else:
             _grow(run, value, [item])
         return NONE
@@ -1649,6 +1649,25 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
     if name in ("index", "count"):
         return Array(kind="scalar", scores=scores_of(value))
     return blend(run, [value, *call.everything()])
+
+
+def _sorted_out(run: Run, sequence: Seq, value: Value) -> Value:
+    """What one arm of a branch in the body of a loop appends: of the samples that the loop goes over, those for which it is taken.
+
+    `train.append(row) if ... else test.append(row)`. A list that grows in both arms has all of them.
+    """
+    arms = run.branch[run.round :]
+    samples = [array for array in arrays_in(value) if array.has_rows and array.kind in ("item", "index") and not array.prediction]
+    if not arms or not samples:
+        return value
+    for rows in {sample.rows for sample in samples}:
+        chosen = rows
+        for site, number in arms:
+            chosen = chosen.select((site, run.calls), number == 0) if number < 2 else chosen.some((site, run.calls, number))
+        value = _of_rows(value, rows, chosen)
+    known = sequence.cells.get("#sorted") or frozenset()
+    run.write(sequence, "#sorted", known | {site for site, _ in arms})
+    return value
 
 
 def _with_variants(run: Run, sequence: Seq, value: Value, call: Call) -> Value:
