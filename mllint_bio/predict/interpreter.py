@@ -964,6 +964,8 @@ class Run:
             return library.object_attribute(self, receiver, name, node)
         if isinstance(receiver, Klass):
             found = receiver.lookup(name)
+            if found is None and name == "__name__":
+                return Const(receiver.name)
             return self.force(found[1], found[0].members, name) if found else UNKNOWN
         if isinstance(receiver, Dict) and receiver.cells.get("#bunch") and name in receiver.items:
             return receiver.items[name]

@@ -1652,7 +1652,7 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
 
 
 def _sorted_out(run: Run, sequence: Seq, value: Value) -> Value:
-    """What one arm of a branch in the body of a loop appends: of the samples that the loop goes over, those for which it is taken.
+    """What one arm of a branch in a loop appends: of the samples that the loop goes over, those for which it is taken.
 
     `train.append(row) if ... else test.append(row)`. A list that grows in both arms has all of them.
     """

@@ -310,6 +310,8 @@ def external_attribute(run: Run, receiver: Ext, name: str) -> Value:
         return Ext("os.environ")
     if receiver.path == "numpy" and name in ("nan", "inf", "pi", "newaxis", "float32", "float64", "int32", "int64"):
         return NONE if name == "newaxis" else UNKNOWN
+    if name == "__name__" and catalog.lookup(receiver.path) is not None:
+        return Const(receiver.path.rpartition(".")[2])
     return Ext(f"{receiver.path}.{name}")
 
 
