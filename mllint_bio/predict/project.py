@@ -257,9 +257,12 @@ class Project:
         return known[1]
 
 
-_RESTORES = re.compile(rb"load_state_dict\(|load_weights\(|load_model\(|load_from_checkpoint\(|joblib\.load\(")
+_RESTORES = re.compile(
+    rb"load_state_dict\(|load_weights\(|load_model\(|load_from_checkpoint\(|latest_checkpoint\(|joblib\.load\("
+)
 _TEST_PART = re.compile(
-    rb"\btest_?(?:loader|dataloader|dl|ds|dataset|set|data|gen|generator|df|images|iter)\b|\b[Xx]_?test\b|[\"']test[\"']", re.I
+    rb"\btest_?(?:loader|dataloader|dl|ds|dataset|set|data|gen|generator|df|images|iter)\b|\b(?:[Xx]|ds)_?test\b|[\"']test[\"']",
+    re.I,
 )
 _TRAINS = re.compile(rb"\.backward\(|\.fit(?:_generator)?\(|\.train_on_batch\(|\bTrainer\(")
 

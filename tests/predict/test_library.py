@@ -402,6 +402,7 @@ class TestProject:
         ("text", "elsewhere"),
         [
             ("net.load_state_dict(torch.load('net.pt'))\nscore(net, test_loader)\n", True),
+            ("saved.restore(tf.train.latest_checkpoint(folder))\nscore(net, ds_test)\n", True),
             ("net.load_state_dict(torch.load('net.pt'))\nscore(net, val_loader)\n", False),
             ("net.load_state_dict(torch.load('net.pt'))\nloss.backward()\nscore(net, test_loader)\n", False),
         ],
