@@ -25,6 +25,7 @@ from mllint_bio.predict import ir
 from mllint_bio.predict.project import Module, Project
 from mllint_bio.predict.values import (
     EMPTY,
+    MAX_CHOICES,
     NONE,
     UNKNOWN,
     Array,
@@ -642,8 +643,11 @@ class Run:
             kind = test.kind if isinstance(test, Array) else ""
             held = self.selecting if kind == "columns" else self.counting if kind == "hits" else []
             held.append(test)  # type: ignore[arg-type]
+            name, fitting, other = self._told_apart(node.test)
             try:
-                return self.branches(node, [lambda: self.block(node.body), lambda: self.block(node.orelse)])
+                return self.branches(
+                    node, [lambda: self._arm(node.body, name, fitting), lambda: self._arm(node.orelse, name, other)]
+                )
             finally:
                 held.pop()
         start = len(self.events)
@@ -662,6 +666,30 @@ class Run:
         flow = self.branches(node, [improved, lambda: self.block(node.orelse)])
         library.note_patience(self, number, node)
         return flow
+
+    def _arm(self, body: Sequence[ir.Stmt], name: str, value: Value) -> Flow:
+        """Execute one arm of an `if` in which a name is known to be this value."""
+        if name:
+            self.frames[-1].env[name] = value
+        return self.block(body)
+
+    def _told_apart(self, test: ir.Expr) -> tuple[str, Value, Value]:
+        """A name that may be one of several objects and whose class a test asks for (`isinstance(loss, Focal)`,
+        `type(net).__name__ == "A"`), with what it may be where the test holds and where it does not; no name otherwise."""
+        nothing = ("", UNKNOWN, UNKNOWN)
+        name = _asked_class(test)
+        env = self.frames[-1].env
+        value = env.get(name) if name else None
+        if not isinstance(value, Choice) or len(value.options) >= MAX_CHOICES:  # the rest of a long choice is not known
+            return nothing
+        verdicts = []
+        for option in value.options:
+            env[name] = option
+            verdicts.append(truth(self.eval(test)))
+        env[name] = value
+        fitting = [o for o, verdict in zip(value.options, verdicts, strict=True) if verdict is not False]
+        other = [o for o, verdict in zip(value.options, verdicts, strict=True) if verdict is not True]
+        return (name, join_all(fitting), join_all(other)) if fitting and other else nothing
 
     def _handed_in(self, test: ir.Expr) -> bool:
         """Whether a test asks if an optional argument was handed in (`if columns:` with `columns=None`), and it was."""
@@ -940,6 +968,8 @@ class Run:
         """Value of `receiver.name` where it is not called at once."""
         if isinstance(receiver, Array):  # the commonest first
             return library.array_attribute(self, receiver, name, node)
+        if name == "__class__":
+            return join_all([library.class_of(option) for option in options(receiver)])
         if isinstance(receiver, Choice):
             return join_all([self.attribute(option, name, node) for option in receiver.options])
         if isinstance(receiver, Ext):
@@ -963,6 +993,8 @@ class Run:
                     return member
             return library.object_attribute(self, receiver, name, node)
         if isinstance(receiver, Klass):
+            if name == "__name__":
+                return Const(receiver.name)
             found = receiver.lookup(name)
             if found is None and name == "__name__":
                 return Const(receiver.name)
@@ -1571,6 +1603,21 @@ def _hashable(value: Any) -> bool:
 
 def _expr(node: ir.Node) -> ir.Expr:
     return node  # type: ignore[return-value]
+
+
+def _asked_class(test: ir.Expr) -> str:
+    """The name whose class a test asks for; empty if it asks for none."""
+    if not isinstance(test, (ir.Compare, ir.Call)):
+        return ""
+    for node in ir.walk(test):
+        asked: ir.Expr | None = None
+        if isinstance(node, ir.Attribute) and node.name == "__class__":
+            asked = node.value
+        elif isinstance(node, ir.Call) and isinstance(node.func, ir.Name) and node.args:
+            asked = node.args[0][1] if node.func.name in ("isinstance", "type", "str", "repr") else None
+        if isinstance(asked, ir.Name):
+            return asked.name
+    return ""
 
 
 def _target_name(target: ir.Expr) -> str:

@@ -30,6 +30,7 @@ from mllint_bio.predict.library.arrays import (
 )
 from mllint_bio.predict.library.calls import (
     call,
+    class_of,
     external_attribute,
     invoke,
     object_attribute,
@@ -65,6 +66,7 @@ __all__ = [
     "born",
     "built",
     "call",
+    "class_of",
     "class_role",
     "coded",
     "compare",

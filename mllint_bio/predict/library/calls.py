@@ -36,12 +36,14 @@ from mllint_bio.predict.values import (
     Dict,
     Ext,
     Func,
+    Klass,
     Obj,
     Partial,
     Seq,
     Value,
     constant,
     join_all,
+    options,
     role_of_name,
 )
 from mllint_bio.rows import UNKNOWN_ROWS, Rows
@@ -1050,6 +1052,8 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
     if name == "len":
         return arrays.length_of(run, first) if first is not None else UNKNOWN
     if name in ("str", "repr") and isinstance(first, Obj):
+        if first.klass is None and first.subject.api.startswith("torch.") and first.is_a("loss"):
+            return Const(f"{first.subject.label}()")  # a loss has nothing to show but its name
         return blend(run, [arrays.shown(run, first, call_.node)]).but(kind="text")
     if name in _CONVERSIONS:
         if isinstance(first, Const):
@@ -1119,11 +1123,38 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
         return Array(kind="config")
     if name == "vars":
         return arrays.fields_of(first) if isinstance(first, Obj) and first.klass is not None else Array(kind="config")
+    if name == "type" and len(call_.args) == 1 and first is not None:
+        return join_all([class_of(option) for option in options(first)])
+    if name == "isinstance" and isinstance(first, Obj) and len(call_.args) == 2:
+        return _instance_of(first, call_.args[1])
     if name in ("isinstance", "hasattr", "callable", "issubclass", "type", "id", "hash", "repr"):
         return UNKNOWN
     if name[:1].isupper():  # exceptions
         return UNKNOWN
     return blend(run, call_.everything())
+
+
+def class_of(value: Value) -> Value:
+    """The class of an object; unknown where a factory of a library made it."""
+    if not isinstance(value, Obj):
+        return UNKNOWN
+    if value.klass is not None:
+        return value.klass
+    return Ext(value.subject.api) if value.subject.label[:1].isupper() else UNKNOWN
+
+
+def _instance_of(value: Obj, classes: Value) -> Value:
+    """Whether an object is an instance of a class: known of the project's classes, and of losses, which do not inherit from
+    each other."""
+    made = class_of(value)
+    if isinstance(made, Klass) and isinstance(classes, Klass):
+        known = all(isinstance(base, (Klass, Ext)) for klass in made.mro() for base in klass.bases)
+        return Const(True) if classes in made.mro() else Const(False) if known else UNKNOWN
+    if isinstance(made, Ext) and isinstance(classes, Ext) and value.is_a("loss"):
+        entry = catalog.lookup(classes.path)
+        if entry is not None and entry.is_a("loss"):
+            return Const(entry is value.entry)
+    return UNKNOWN
 
 
 def _extreme(run: Run, name: str, call_: Call) -> Value:
