@@ -1082,9 +1082,7 @@ class Run:
         if isinstance(receiver, Array):  # the commonest first
             return self._value_method(receiver, name, call, func)
         if isinstance(receiver, Choice):
-            return join_all(
-                [self.call_method(o, name, call, func) for o in receiver.options if o is not NONE and not _is_none(o)]
-            )
+            return self._method_of_one(receiver, name, call, func)
         if isinstance(receiver, (Ext, Mod, Namespace)):
             return self.call(self.attribute(receiver, name, call.node), call, name)
         if isinstance(receiver, Super):
@@ -1113,6 +1111,20 @@ class Run:
                     return self.call(member, call, name)
             return library.object_method(self, receiver, name, call)
         return self._value_method(receiver, name, call, func)
+
+    def _method_of_one(self, receiver: Choice, name: str, call: Call, func: ir.Attribute | None) -> Value:
+        """A method of one of several objects; what methods of the project do then excludes each other, like arms of a branch."""
+        able = [option for option in receiver.options if not _is_none(option)]
+        apart = sum(isinstance(option, Obj) and option.klass is not None for option in able) > 1
+        outer, site = self.branch, self.site(call.node)
+        results: list[Value] = []
+        for number, option in enumerate(able):
+            self.branch = (*outer, (site, number)) if apart else outer
+            try:
+                results.append(self.call_method(option, name, call, func))
+            finally:
+                self.branch = outer
+        return join_all(results)
 
     def _value_method(self, receiver: Value, name: str, call: Call, func: ir.Attribute | None) -> Value:
         result = library.value_method(self, receiver, name, call)
@@ -1356,7 +1368,7 @@ class Run:
             return evaluate
 
         self.branches(node, [arm(node.body), arm(node.orelse)])
-        return join(found[0], found[1], self.site(node))
+        return library.device_if_any(node.test, *found) or join(found[0], found[1], self.site(node))
 
     def _collection(self, node: ir.Collection) -> Value:
         items: list[Value] = []

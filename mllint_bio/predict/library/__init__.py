@@ -31,6 +31,7 @@ from mllint_bio.predict.library.arrays import (
 from mllint_bio.predict.library.calls import (
     call,
     class_of,
+    device_if_any,
     external_attribute,
     invoke,
     object_attribute,
@@ -71,6 +72,7 @@ __all__ = [
     "coded",
     "compare",
     "comprehended",
+    "device_if_any",
     "extend",
     "external_attribute",
     "forward",

@@ -922,6 +922,15 @@ def emit_device(run: Run, node: ir.Node, value: Value | None, module: Subject | 
     return text
 
 
+def device_if_any(test: ir.Expr, chosen: Value, otherwise: Value) -> Value | None:
+    """The accelerator of `args.device if torch.cuda.is_available() else "cpu"`, whatever it is called; None for other values."""
+    asked = any(isinstance(node, ir.Attribute) and node.name == "is_available" for node in ir.walk(test))
+    unnamed = isinstance(chosen, Array) and not chosen.has_rows and not device_text(chosen)
+    if asked and unnamed and isinstance(otherwise, Const) and otherwise.value == "cpu":
+        return Array(kind="config", name="cuda", owner="conditional")
+    return None
+
+
 def device_is_conditional(run: Run, value: Value | None) -> bool:
     """Whether the device is used only if there is one: chosen among several, chosen before, or named in an arm of a branch."""
     chosen = isinstance(value, Array) and value.owner == "conditional"

@@ -80,7 +80,9 @@ class TrainTestOverlap(Rule):
         rows, fitted = score.data.rows, score.fitted
         if score.cross_validated or score.subject is None or rows == fitted or in_fold(rows) or in_fold(fitted):
             return None, Confidence.LIKELY
-        made = split_of(trace, rows)
+        made, cut = split_of(trace, rows), split_of(trace, fitted)
+        if made is not None and cut is not None and trace.exclusive(made, cut):
+            return None, Confidence.LIKELY  # a run makes one of the two divisions
         if rows.drawn_independently(fitted):
             return made or score, Confidence.LIKELY
         if not rows.overlap(fitted):
