@@ -201,7 +201,10 @@ def sklearn_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     if name == "set_params":
         obj.subject.given.update({k: v.value for k, v in call.kwargs.items() if isinstance(v, Const)})
         obj.subject.arguments |= frozenset(call.kwargs)
-        obj.subject.unknown_arguments = obj.subject.unknown_arguments or call.open
+        for part in obj.subject.everything():  # `step__parameter` sets a part; which one is not looked up
+            part.unknown_arguments = part.unknown_arguments or call.open
+            if part is not obj.subject:
+                part.arguments |= {name.rpartition("__")[2] for name in call.kwargs if "__" in name}
         return obj
     if name in ("get_support", "get_feature_names_out", "get_feature_names"):
         return Array(kind="columns", learned=_learned_of(obj))

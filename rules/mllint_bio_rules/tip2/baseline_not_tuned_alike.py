@@ -88,12 +88,13 @@ class BaselineNotTunedAlike(Rule):
                     break
         if plain:
             (base, (score, other, rival)), *_ = plain.items()
-            names = ", ".join(f"`{subject.label}`" for subject in plain)
+            labels = dict.fromkeys(subject.label for subject in plain)
+            names = ", ".join(f"`{label}`" for label in labels)
             searched = any(rival is one for one in tuned)
             yield self.finding(
                 base.at,
-                f"{names} {'runs' if len(plain) == 1 else 'run'} with default hyperparameters and "
-                f"{'is' if len(plain) == 1 else 'are'} compared with "
+                f"{names} {'runs' if len(labels) == 1 else 'run'} with default hyperparameters and "
+                f"{'is' if len(labels) == 1 else 'are'} compared with "
                 f"{'the tuned' if searched else 'the network'} `{rival.name or rival.label}` on the same rows.",
                 evidence=[("baseline scored here", score), ("compared with this score", other), ("the other model", rival.at)],
                 confidence=Confidence.CERTAIN if searched else Confidence.LIKELY,
