@@ -428,10 +428,17 @@ def _collect(run: Run, sequence: Seq, value: Value) -> None:
 
 
 def coded(run: Run, node: ir.Node, iterables: Sequence[Value]) -> None:
-    """A mapping between values and their positions depends on their order.
+    """A mapping from values to their positions depends on their order.
 
-    `{name: code for code, name in enumerate(names)}`, `dict(zip(names, range(len(names))))`.
+    `{name: code for code, name in enumerate(names)}`, `dict(zip(names, range(len(names))))`. The mapping back gives no codes:
+    where nothing else does, it only numbers colours or lines of a figure.
     """
+    if isinstance(node, ir.Comprehension) and isinstance(node.element, ir.Name):
+        target = node.loops[0][0]
+        if isinstance(target, ir.Collection) and node.element.name in [
+            t.name for t in target.items[:1] if isinstance(t, ir.Name)
+        ]:
+            return
     for iterable in iterables:
         counted = iterable.cells.get("#counted") if isinstance(iterable, Seq) else None
         if isinstance(counted, Array):
