@@ -10,6 +10,7 @@ from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
 
 KERAS = frozenset({"keras", "tensorflow", "tf_keras"})
+NETWORK_STREAMS = frozenset({"torch", "torch-cuda", "tensorflow", "jax", "any"})
 TORCH_REMEDY = "Call `torch.use_deterministic_algorithms(True)` and set `torch.backends.cudnn.benchmark = False`."
 KERAS_REMEDY = "Call `tf.config.experimental.enable_op_determinism()` after `tf.keras.utils.set_random_seed(SEED)`."
 
@@ -77,14 +78,15 @@ class CudaNondeterminismAllowed(Rule):
             return
         seeds = [seed for seed in trace.of(Seed) if not seed.unseeds]
         sure = benchmark is not None or (device is not None and not device.conditional)
-        although = f", although `{seeds[0].call}` is called" if seeds else ""
+        seed = next((one for one in seeds if one.streams & NETWORK_STREAMS), next(iter(seeds), None))
+        although = f", although `{seed.call}` is called" if seed else ""
         where = "on a GPU" if sure else "on a GPU if there is one"
         what = f"with kernels picked by timing (`{benchmark.call}`)" if benchmark else "without asking for deterministic kernels"
         yield self.finding(
             trace.anchor(benchmark or (device if here else None) or training),
-            f"A network is trained {where} {what}: two runs will differ{although}.",
-            evidence=[("device chosen here", device), ("trained here", training), ("seeded here", seeds[0] if seeds else None)],
-            severity=Severity.WARNING if seeds else Severity.INFO,
+            f"A network is trained {where} {what}: two runs may differ{although}.",
+            evidence=[("device chosen here", device), ("trained here", training), ("seeded here", seed)],
+            severity=Severity.WARNING if seed else Severity.INFO,
             confidence=Confidence.CERTAIN if sure else Confidence.LIKELY,
             remedy=KERAS_REMEDY if keras else TORCH_REMEDY,
         )
