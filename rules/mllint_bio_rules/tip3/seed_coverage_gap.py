@@ -65,8 +65,9 @@ class SeedCoverageGap(Rule):
             return
         for stream, draws in list(unseeded(trace).items())[:MOST]:
             late = next((one for one in trace.of(Seed) if stream in one.streams and not one.unseeds), None)
+            verb = "draws" if len({draw.what for draw in draws}) == 1 else "draw"
             message = (
-                f"`{seed.call}` is called, but {consumers(draws)} draws from the {stream} generator, which it does not seed."
+                f"`{seed.call}` is called, but {consumers(draws)} {verb} from the {stream} generator, which it does not seed."
             )
             remedy = f"Seed this generator too: {seed_calls([stream])}, or give the call a seed of its own."
             if late is not None:
@@ -88,9 +89,10 @@ class SeedCoverageGap(Rule):
     def _pools(self, trace: Trace, seed: Seed) -> Iterator[Finding]:
         pooled = [draw for draw in trace.of(Draw) if draw.processes and draw.stream == "numpy"]
         if pooled and trace.seeded("numpy"):
+            verb = "draws" if len({draw.what for draw in pooled}) == 1 else "draw"
             yield self.finding(
                 trace.anchor(pooled[0]),
-                f"{consumers(pooled)} draws in worker processes (`n_jobs`), which the global NumPy seed does not reach.",
+                f"{consumers(pooled)} {verb} in worker processes (`n_jobs`), which the global NumPy seed does not reach.",
                 evidence=[("seeds this process only", seed), ("drawn here, in worker processes", pooled[0])],
                 confidence=Confidence.CERTAIN if "numpy" in trace.seeded_streams else Confidence.LIKELY,
                 variant="n-jobs",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mllint_bio.events import Draw, Fit, Loader, Predict, Save, Score, Split, Step, Weights
+from mllint_bio.events import Draw, Fit, Loader, Predict, Report, Save, Score, Seed, Split, Step, Unresolved, Weights
 from mllint_bio.trace import Trace
 
 # Consumers whose numbers reach the result for sure; what `noise` and `other` are used for is not known.
 DECISIVE = ("split", "estimator", "init", "order", "tuner", "augment")
+
+WHOLE_NUMBERS = frozenset({"randint", "randrange", "getrandbits", "integers"})
 
 SEED_CALLS = {
     "python": "random.seed(SEED)",
@@ -26,7 +28,8 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
     Left out: objects with a generator of their own; initial weights and the order of batches where no network is trained; initial
     weights that stored ones replace before the training; noise after the last training or split (jitter of a plot); splits whose
     parts nothing uses; numbers that augmentation draws in loader workers, which torch seeds itself once `torch.manual_seed` was
-    called; a loader that is looked into before the seed and read again after it.
+    called; a loader that is looked into before the seed and read again after it; and, before the seed, layers that nothing trains
+    or applies and the number that becomes the seed.
     """
     end = max((event.id for event in trace.of(Fit, Step, Split)), default=-1)
     workers = trace.seeded("torch") and any(loader.workers != 0 for loader in trace.of(Loader))
@@ -42,7 +45,8 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
             and (trained or draw.purpose != "init" and not (draw.purpose == "order" and draw.subject is not None))
             and not (workers and draw.purpose == "augment" and stream in ("python", "numpy"))
             and not _drawn_anew(trace, draw)
-            and not (draw.purpose == "init" and _overwritten(trace, draw))
+            and not (draw.purpose == "init" and (_overwritten(trace, draw) or _idle_layer(trace, draw)))
+            and not _becomes_seed(trace, draw)
             and not (draw.purpose == "split" and draw.at in idle)
         ]
         if kept and stream in SEED_CALLS:
@@ -51,8 +55,39 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
 
 
 def _drawn_anew(trace: Trace, draw: Draw) -> bool:
-    later = (one for one in trace.of(Draw) if one.id > draw.id and one.subject is draw.subject and one.purpose == "order")
-    return draw.purpose == "order" and draw.subject is not None and any(trace.reached(one) for one in later)
+    if draw.purpose != "order":
+        return False
+    later = [one for one in trace.of(Draw) if one.id > draw.id and one.purpose == "order" and trace.reached(one)]
+    if draw.subject is not None:
+        return any(one.subject is draw.subject for one in later)
+    seed = _late_seed(trace, draw)
+    learned = seed is not None and any(draw.id < event.id < seed.id for event in trace.of(Fit, Step, Split))
+    return not learned and any(one.at == draw.at for one in later)
+
+
+def _late_seed(trace: Trace, draw: Draw) -> Seed | None:
+    """The seed of the drawn stream that comes too late for the draw."""
+    return next((seed for seed in trace.of(Seed) if seed.id > draw.id and draw.stream in seed.streams and not seed.unseeds), None)
+
+
+def _idle_layer(trace: Trace, draw: Draw) -> bool:
+    """Whether a layer of which a penalty or a shape is shown, before the seed, is part of no network that is used."""
+    if draw.subject is None or _late_seed(trace, draw) is None:
+        return False
+    trained = [module for step in trace.of(Step) for module in step.modules]
+    events: list[Fit | Predict | Weights] = [*trace.of(Fit), *trace.of(Predict), *trace.of(Weights)]
+    used = [event.subject for event in events if event.subject is not None]
+    handed_on = [subject for call in trace.of(Unresolved) for subject in call.touches]
+    known = bool(trained) and not any(module.unknown_arguments for module in trained)
+    return known and not any(draw.subject in one.everything() for one in (*trained, *used, *handed_on))
+
+
+def _becomes_seed(trace: Trace, draw: Draw) -> bool:
+    """Whether a whole number is drawn where no seed is given, and is the seed: `args.seed or random.randint(0, 9999)`."""
+    seed = _late_seed(trace, draw)
+    if seed is None or seed.constant or draw.what.rsplit(".", 1)[-1] not in WHOLE_NUMBERS:
+        return False
+    return all(isinstance(event, (Draw, Seed, Report)) for event in trace.events[draw.id : seed.id])
 
 
 def _overwritten(trace: Trace, draw: Draw) -> bool:
