@@ -96,10 +96,10 @@ def _trained_too(trace: Trace, learned: Learned, score: Score) -> bool:
 
 def _clean_outside(trace: Trace, learned: Learned, inner: Score) -> bool:
     """Whether the same state is also evaluated on rows that it never saw, by a figure that is shown, or at least as much as the
-    `inner` one."""
+    `inner` one, of a model that learned from its rows (figures of several models may be pooled)."""
     shown = trace.reported(inner)
     scores = (s for s in trace.held_out_scores if learned in s.inputs and (trace.reported(s) or not shown))
-    return any(s.data.rows.disjoint(learned.rows) for s in scores)
+    return any(s.data.rows.disjoint(learned.rows) and (not s.fitted.known or s.fitted.overlap(learned.rows)) for s in scores)
 
 
 def held_out_confidence(score: Score) -> Confidence:
