@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import LoopKind, Save, Score, Unresolved, Weights
+from mllint_bio.events import LoopKind, Save, Score, Subject, Unresolved, Weights
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rows import Part, Slice
 from mllint_bio.rule import Rule
@@ -84,6 +84,8 @@ class EvaluatedOnTrainingData(Rule):
             meant_apart = score.data.named_role in ("validation", "test") and score.data.rows != score.fitted
             if (progress and elsewhere) or meant_apart:  # the training rows overlap a held-out part: MLB715
                 continue
+            if score.family == "regression" and _loss_apart(trace, subject):
+                continue
             told.add(subject.at)  # the same network, built again for every candidate or fold, is one fault
             handed_on = not trace.resolved or any(subject in call.touches for call in trace.of(Unresolved))
             training = trainings_of(trace, subject, score)
@@ -99,6 +101,12 @@ class EvaluatedOnTrainingData(Rule):
                 confidence=Confidence.LIKELY if progress or elsewhere or handed_on else Confidence.CERTAIN,
                 variant="resubstitution-threshold" if _curve(score) else "",
             )
+
+
+def _loss_apart(trace: Trace, subject: Subject) -> bool:
+    """Whether a loss of rows that the model never saw is shown: of a regression or a reconstruction that is a figure of merit."""
+    losses = (s for s in trace.of(Score) if s.family == "loss" and s.subject is subject and trace.reported(s))
+    return any(s.data.rows.disjoint(s.fitted) for s in losses)
 
 
 def _of_training(score: Score) -> bool:
