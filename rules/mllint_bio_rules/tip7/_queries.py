@@ -140,14 +140,23 @@ def figures(trace: Trace) -> list[Score]:
 def untouched(trace: Trace, data: Data, role: str, choice: Event | None = None) -> bool:
     """Whether some reported figure may be of other held-out rows than `data`, so that a choice made on `data` is harmless.
 
-    Validation rows do not make up for test rows that were used to choose, nor do figures of a run that the `choice` excludes.
+    Validation rows do not make up for test rows that were used to choose, nor do figures of a run that the `choice` excludes, nor
+    those of another model that was trained by itself.
     """
     return any(
-        not (choice is not None and trace.exclusive(choice, s))
+        not (choice is not None and (trace.exclusive(choice, s) or (role == "test" and _of_another(trace, choice, s))))
         and not (same_view(s.data, data) or s.data.rows.overlap(data.rows))
         and not (role == "test" and role_of(s.data) == "validation")
         for s in figures(trace)
     )
+
+
+def _of_another(trace: Trace, choice: Event, score: Score) -> bool:
+    """Whether a choice among the states of one model says nothing of a figure, because that is of a model with a training of its
+    own."""
+    if not isinstance(choice, Select) or choice.keeps != {"weights"} or choice.subject is None or score.subject is None:
+        return False
+    return score.subject is not choice.subject and bool(trainings_of(trace, score.subject, score))
 
 
 def set_aside(trace: Trace, data: Data) -> bool:

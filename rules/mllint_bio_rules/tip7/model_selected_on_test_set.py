@@ -29,8 +29,8 @@ class ModelSelectedOnTestSet(Rule):
     learning rate that is reduced on the test loss alone is info (`learning-rate`); scoring the test rows in every epoch
     without any choice is `repeated` (preview).
 
-    Not reported: rows called test when another disjoint part gives the reported result (they are a validation part); rows
-    called validation (MLB702); several models reported side by side.
+    Not reported: rows called test when another disjoint part gives the reported result of that model (they are a validation
+    part); rows called validation (MLB702); several models reported side by side.
 
     ## Why it is bad
     The test part stands for unseen patients. The best of 30 looks at 60 pure-noise rows gave an accuracy of 0.64 in place of
