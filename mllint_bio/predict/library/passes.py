@@ -43,7 +43,7 @@ def applied(run: Run, obj: Obj, member: Func, call: Call, follow: Callable[[], V
     depth, cells = len(run._stack), tuple(obj.cells.values())
     known = run.passes.get(key)
     if known is not None and known.depth <= depth and _same(known.cells, cells):
-        _cause_again(run, known)
+        _cause_again(run, known, call)
         return known.result, True
     outer, count = (len(run.calls), len(run.loops), len(run.branch)), len(run.events)
     result = follow()
@@ -57,11 +57,12 @@ def _same(left: tuple[object, ...], right: tuple[object, ...]) -> bool:
     return len(left) == len(right) and all(a is b for a, b in zip(left, right, strict=True))
 
 
-def _cause_again(run: Run, known: Pass) -> None:
+def _cause_again(run: Run, known: Pass, call: Call) -> None:
     """Write the events of a remembered pass once more, below the calls, loops and branches that stand around now."""
     calls, loops, branch = run.calls, run.loops, run.branch
+    here = (*calls, run.site(call.node))
     for event in known.events:
-        run.calls = calls + event.calls[known.outer[0] :]
+        run.calls = here + event.calls[known.outer[0] + 1 :]
         run.loops = loops + event.loops[known.outer[1] :]
         run.branch = branch + event.branch[known.outer[2] :]
         run.emit(type(event), event.at, **{name: getattr(event, name) for name in _FACTS[type(event)]})
