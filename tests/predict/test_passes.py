@@ -81,3 +81,9 @@ def test_a_changed_network_is_followed_again(run: Run, followed: list[str]) -> N
     )
     assert followed.count("Net.forward") == 3
     assert len(list(trace.of(Predict))) == 3
+
+
+def test_a_loss_in_a_loop_is_a_loss_after_it(run: Run, followed: list[str]) -> None:
+    """The second round of a loop writes no event again; the pass that it makes is no pass without events."""
+    trace = run(NOISY + "for epoch in range(9):\n    net(train, labels).backward()\nnet(test, labels).backward()\n")
+    assert len({loss.data.rows for loss in trace.of(Loss)}) == 2

@@ -28,13 +28,15 @@ _FACTS: dict[type[Event], tuple[str, ...]] = {
 @dataclass(frozen=True, slots=True)
 class Pass:
     """One pass that was followed. depth: project calls around it, which bound how far it was followed; cells: what the network
-    held; outer: length of the calls, loops and branches around it; events: what it caused."""
+    held; outer: length of the calls, loops and branches around it; events: what it caused; repeats: whether they say nothing of
+    rows, so that the pass need not be followed again."""
 
     depth: int
     cells: tuple[object, ...]
     outer: tuple[int, int, int]
     result: Value
     events: tuple[Event, ...]
+    repeats: bool
 
 
 def applied(run: Run, obj: Obj, member: Func, call: Call, follow: Callable[[], Value]) -> tuple[Value, bool]:
@@ -42,14 +44,16 @@ def applied(run: Run, obj: Obj, member: Func, call: Call, follow: Callable[[], V
     key = (obj, id(member.node), obj.cells.get("#mode"), _form_of_arguments(call))
     depth, cells = len(run._stack), tuple(obj.cells.values())
     known = run.passes.get(key)
-    if known is not None and known.depth <= depth and _same(known.cells, cells):
+    if known is not None and known.repeats and known.depth <= depth and _same(known.cells, cells):
         _cause_again(run, known, call)
         return known.result, True
     outer, count = (len(run.calls), len(run.loops), len(run.branch)), len(run.events)
     result = follow()
-    events = run.events[count:]
-    if all(isinstance(event, _SAY_NOTHING_OF_ROWS) for event in events):
-        run.passes[key] = Pass(depth, tuple(obj.cells.values()), outer, result, tuple(events))
+    events = tuple(run.events[count:])
+    if known is not None and not events:  # a further round of a loop does not write again what its first one caused
+        outer, events = known.outer, known.events
+    repeats = all(isinstance(event, _SAY_NOTHING_OF_ROWS) for event in events)
+    run.passes[key] = Pass(depth, tuple(obj.cells.values()), outer, result, events, repeats)
     return result, False
 
 
