@@ -112,9 +112,7 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         for pool in self._pools:
-            pool.shutdown(wait=False, cancel_futures=True)  # after an interruption, start nothing more
-        for pool in self._pools:
-            pool.shutdown()
+            pool.shutdown(cancel_futures=True)  # waits: a pool that still closes while Python exits prints a traceback
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Any]:
         """Results for the tasks, in any order; the n-th task always goes to the same worker."""
@@ -123,12 +121,16 @@ class Workers:
             worker = number % len(self._pools)
             waiting[self._submit(worker, task)] = worker, task
         lost: list[tuple[int, Task]] = []
-        for future in as_completed(waiting):
-            error = future.exception()
-            if isinstance(error, BrokenExecutor):
-                lost.append(waiting[future])
-            else:
-                yield future.result()
+        try:
+            for future in as_completed(waiting):
+                error = future.exception()
+                if isinstance(error, BrokenExecutor):
+                    lost.append(waiting[future])
+                else:
+                    yield future.result()
+        finally:
+            for future in waiting:
+                future.cancel()  # after an interruption, start nothing more
         for worker, task in lost:
             for single in task.pieces():
                 error = (future := self._submit(worker, single)).exception()

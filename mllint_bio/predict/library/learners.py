@@ -748,10 +748,11 @@ def folds(run: Run, splitter: Obj, data: Array, target: Array, groups: Value | N
     """Emit the split and make the iterator over (train indices, test indices)."""
     entry = splitter.entry
     assert entry is not None
-    construct: Call = splitter.cells["#call"]
     site = run.site(node)
     from mllint_bio.predict.interpreter import Call as CallType
 
+    # A project's own subclass may pass on arguments that nobody can see.
+    construct: Call = splitter.cells.get("#call") or CallType(node, [], {}, open=True)
     here = CallType(node, [], {})
     seeded, stream = _seeding(run, entry, here, "split", given=construct)
     base = data.rows if data.has_rows else target.rows if target.has_rows else run.source(node, data.name)
