@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import faulthandler
 import gc
-import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:  # 20 ms, which a run in one process does without
+    from concurrent.futures import Future, ProcessPoolExecutor
 
 BATCH_SECONDS = 20.0  # CPU time that any batch may take, plus so much a file:
 FILE_SECONDS = 1.0
@@ -97,6 +98,8 @@ class Workers:
         initializer: Callable[..., None],
         arguments: tuple[Any, ...],
     ) -> None:
+        import multiprocessing
+
         self._work, self._died = work, died
         self._start = initializer, arguments
         # fork hands the imported modules to the workers for nothing; elsewhere each one imports for itself.
@@ -105,6 +108,8 @@ class Workers:
         self._pools = [self._pool() for _ in range(jobs)]
 
     def _pool(self) -> ProcessPoolExecutor:
+        from concurrent.futures import ProcessPoolExecutor
+
         return ProcessPoolExecutor(1, self._context, initializer=_start, initargs=self._start)
 
     def __enter__(self) -> Workers:
@@ -116,6 +121,8 @@ class Workers:
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Any]:
         """Results for the tasks, in any order; the n-th task always goes to the same worker."""
+        from concurrent.futures import BrokenExecutor, as_completed
+
         waiting: dict[Future[Any], tuple[int, Task]] = {}
         for number, task in enumerate(tasks):
             worker = number % len(self._pools)
@@ -137,6 +144,8 @@ class Workers:
                 yield self._died(single) if isinstance(error, BrokenExecutor) else future.result()
 
     def _submit(self, worker: int, task: Task) -> Future[Any]:
+        from concurrent.futures import BrokenExecutor
+
         try:
             return self._pools[worker].submit(_guarded, self._work, task)
         except BrokenExecutor:

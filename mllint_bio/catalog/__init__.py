@@ -10,112 +10,18 @@ are described in `mllint_bio.catalog.schema`.
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any
 
-from mllint_bio.catalog.schema import CatalogError, check_callable, check_method
+from mllint_bio.catalog.files import Entry, Library, Method, parse, read
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """One callable of a library: its dotted path, its role and the role's fields."""
-
-    path: str
-    role: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
-
-    def is_a(self, *roles: str) -> bool:
-        """Whether the role is one of these or below one of them."""
-        return any(self.role == role or self.role.startswith(role + ".") for role in roles)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """A field, or the default."""
-        return self.fields.get(name, default)
-
-    @property
-    def params(self) -> list[str]:
-        """Names of the positional parameters."""
-        return self.fields.get("params") or []
-
-
-@dataclass(frozen=True, eq=False)
-class Method:
-    """A method (or attribute) of data objects."""
-
-    name: str
-    op: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """A field, or the default."""
-        return self.fields.get(name, default)
-
-
-@dataclass(frozen=True, eq=False)
-class Library:
-    """One catalog file."""
-
-    name: str
-    imports: tuple[str, ...]
-    verified: str
-    entries: Mapping[str, Entry]
-    methods: Mapping[str, Method]
-    aliases: Mapping[str, str]
-
-
-def _expand(path: str) -> Iterator[str]:
-    match = re.search(r"\{([^{}]*)\}", path)
-    if not match:
-        yield path
-        return
-    for choice in match.group(1).split(","):
-        yield from _expand(path[: match.start()] + choice.strip() + path[match.end() :])
-
-
-def parse(name: str, text: str) -> Library:
-    """A library from the text of its TOML file. Raises CatalogError when the text does not follow the schema."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise CatalogError(f"{name}: {error}") from error
-    unknown = set(raw) - {"library", "callable", "method"}
-    if unknown:
-        raise CatalogError(f"{name}: unknown table {sorted(unknown)[0]!r}")
-    head = raw.get("library", {})
-    wrong = set(head) - {"name", "imports", "verified", "aliases", "note"}
-    if wrong or not head.get("imports"):
-        raise CatalogError(f"{name}: [library] needs name, imports, verified and may have aliases (found {sorted(head)})")
-    entries: dict[str, Entry] = {}
-    for number, table in enumerate(raw.get("callable", []), 1):
-        where = f"{name}: callable {number} ({table.get('path') or (table.get('paths') or ['?'])[0]})"
-        check_callable(where, table)
-        fields = {k: v for k, v in table.items() if k not in ("path", "paths", "role")}
-        for pattern in table.get("paths") or [table["path"]]:
-            for path in _expand(pattern):
-                if path in entries:
-                    raise CatalogError(f"{where}: {path} is described twice")
-                entries[path] = Entry(path, table["role"], fields)
-    methods: dict[str, Method] = {}
-    for number, table in enumerate(raw.get("method", []), 1):
-        check_method(f"{name}: method {number} ({table.get('names')})", table)
-        fields = {k: v for k, v in table.items() if k not in ("names", "op")}
-        for method in table["names"]:
-            if method in methods:
-                raise CatalogError(f"{name}: method {method} is described twice")
-            methods[method] = Method(method, table["op"], fields)
-    return Library(
-        head.get("name", name), tuple(head["imports"]), head.get("verified", ""), entries, methods, head.get("aliases", {})
-    )
+__all__ = ["Entry", "Library", "Method", "parse"]
 
 
 @cache
@@ -128,7 +34,7 @@ def _index() -> dict[str, str]:
 @cache
 def library(file: str) -> Library:
     """The library described by `file` (a name such as `sklearn`)."""
-    return parse(f"{file}.toml", _text(file))
+    return read(f"{file}.toml", _text(file))
 
 
 @cache
@@ -136,9 +42,11 @@ def _text(file: str) -> str:
     return resources.files(__name__).joinpath(f"{file}.toml").read_text(encoding="utf-8")
 
 
-def naming(role: str) -> list[str]:
-    """The catalog files whose text names a role (or one below it): the others need not be parsed to know that."""
-    return [file for file in files() if f'"{role}' in _text(file)]
+def with_role(role: str) -> list[Entry]:
+    """All entries of a role or of one below it. Only tables that name it are parsed."""
+    mark = f'"{role}'
+    named = (library(file).entries.containing(mark) for file in files() if mark in _text(file))
+    return [entry for entries in named for entry in entries if entry.is_a(role)]
 
 
 def files() -> list[str]:
@@ -197,21 +105,22 @@ def lookup(path: str) -> Entry | None:
     found = described.entries.get(path)
     if found is not None:
         return found
-    return _by_last_name(file).get((path.split(".", 1)[0], path.rsplit(".", 1)[-1])) if path.count(".") >= 2 else None
+    if path.count(".") < 2:
+        return None
+    namesake = _by_last_name(file).get((path.split(".", 1)[0], path.rsplit(".", 1)[-1]))
+    return described.entries[namesake] if namesake else None
 
 
 @cache
-def _by_last_name(file: str) -> dict[tuple[str, str], Entry]:
-    found: dict[tuple[str, str], Entry | None] = {}
-    for path, entry in library(file).entries.items():
+def _by_last_name(file: str) -> dict[tuple[str, str], str]:
+    entries = library(file).entries
+    found: dict[tuple[str, str], str] = {}
+    for path in entries:
         key = (path.split(".", 1)[0], path.rsplit(".", 1)[-1])
         known = found.get(key)
-        if key in found and (known is None or known.fields is not entry.fields):
-            found[key] = None
-        else:
-            found[key] = entry
+        found[key] = path if known is None or known and entries.same_table(known, path) else ""
     # lower-case names (`train`, `split`, `fit`) are too common to be recognised outside their module
-    return {key: entry for key, entry in found.items() if entry is not None and key[1][:1].isupper()}
+    return {key: path for key, path in found.items() if path and key[1][:1].isupper()}
 
 
 @cache

@@ -97,6 +97,11 @@ class Array(Value):
     chosen: frozenset[int] = frozenset()
     drawn: Rows = UNKNOWN_ROWS
 
+    if not TYPE_CHECKING:  # that of a frozen data class sets all fields, one by one: a tenth of the interpreter's time
+
+        def __init__(self, **fields):
+            self.__dict__.update(fields)
+
     @property
     def has_rows(self) -> bool:
         """Whether it is data of known provenance."""
@@ -121,8 +126,9 @@ class Array(Value):
         made = object.__new__(
             Array
         )  # dataclasses.replace costs ten times as much, and this is the hottest call of the interpreter
-        made.__dict__.update(self.__dict__)
-        made.__dict__.update(changes)
+        known = made.__dict__
+        known.update(self.__dict__)
+        known.update(changes)
         return made
 
 
