@@ -46,6 +46,16 @@ class Site:
     statement: int
     node: int
     line: int = field(default=0, compare=False)
+    _hash: int = field(init=False, compare=False, repr=False)  # the key of an event holds dozens of sites
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.path, self.statement, self.node)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Site, (self.path, self.statement, self.node, self.line)  # another process hashes texts otherwise
 
 
 class LoopKind(Enum):

@@ -18,9 +18,10 @@ True
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from functools import cached_property, lru_cache
+from weakref import WeakValueDictionary
 
 
 class Answer(Enum):
@@ -302,6 +303,11 @@ class _Path(Rows):
         return self._hash
 
     @cached_property
+    def _below(self) -> dict[Step, _Path]:
+        """Rows that were taken from these, by the step that leads to them."""
+        return {}
+
+    @cached_property
     def _steps(self) -> tuple[Step, ...]:
         found: list[Step] = []
         node: _Path | None = self
@@ -316,7 +322,13 @@ class _Path(Rows):
     def _step(self, step: Step) -> Rows:
         if len(self._steps) >= 24:  # a loop that narrows for ever: stop growing, stay sound
             return UNKNOWN_ROWS
-        return _Path(self, step, hash((self._hash, step)))
+        known = self._below.get(step)
+        if known is not None and _alike(known.step, step):
+            return known  # one object for equal rows: they are compared all the time
+        made = _Path(self, step, hash((self._hash, step)))
+        if known is None:
+            self._below[step] = made
+        return made
 
     def overlap(self, other: Rows) -> Answer:
         if not isinstance(other, _Path):
@@ -544,7 +556,27 @@ class _Exact(Rows):
 def source(key: Hashable, label: str = "", size: int | None = None) -> Rows:
     """All rows of one load event; `key` identifies the event, `label` is for messages."""
     step = Source(key, label, size)
-    return _Path(None, step, hash(step))
+    known = _sources.get(step)
+    if known is not None and _alike(known.step, step):
+        return known
+    made = _Path(None, step, hash(step))
+    if known is None:
+        _sources[step] = made
+    return made
+
+
+_sources: WeakValueDictionary[Source, _Path] = WeakValueDictionary()
+
+
+def _alike(one: Step, other: Step) -> bool:
+    """Whether two equal steps agree in what is no part of their identity, too."""
+    return all(getattr(one, name) == getattr(other, name) for name in _BESIDES.get(type(one), ()))
+
+
+# Fields that are left out when steps are compared.
+_BESIDES: dict[type, tuple[str, ...]] = {
+    kind: tuple(one.name for one in fields(kind) if not one.compare) for kind in (Source, Part, Subset, Derived)
+}
 
 
 def exact(

@@ -146,10 +146,25 @@ class Trace:
     def _apart(self, score: Score) -> Answer:
         if score.fitted.known:
             return score.data.rows.disjoint(score.fitted)
-        answers = {score.data.rows.disjoint(rows) for rows in self.training_rows}
-        if not answers:
-            return UNKNOWN
-        return YES if answers == {YES} else UNKNOWN if UNKNOWN in answers else Answer.NO
+        known = self._apart_from_training.get(score.data.rows)
+        if known is None:
+            known = self._apart_from_training[score.data.rows] = self._unanimous(score.data.rows)
+        return known
+
+    @cached_property
+    def _apart_from_training(self) -> dict[Rows, Answer]:
+        """Answers of `_unanimous`, which many scores ask of the same rows."""
+        return {}
+
+    def _unanimous(self, rows: Rows) -> Answer:
+        """Whether rows are disjoint from all that some predictor learned from; UNKNOWN as soon as one answer is."""
+        found = YES if self.training_rows else UNKNOWN
+        for learned in self.training_rows:
+            answer = rows.disjoint(learned)
+            if answer is UNKNOWN:
+                return UNKNOWN
+            found = found if answer is YES else Answer.NO
+        return found
 
     @cached_property
     def held_out_scores(self) -> list[Score]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -170,6 +170,7 @@ class Run:
         self.project = project
         self.depth, self.budget = depth, steps
         self.events: list[Event] = []
+        self.told: set[type[Event]] = set()  # types of the events so far, and perhaps of some that were taken back
         self.frames: list[Frame] = []
         self.calls: tuple[Site, ...] = ()
         self.loops: tuple[Loop, ...] = ()
@@ -233,7 +234,11 @@ class Run:
 
     def site(self, node: ir.Node) -> Site:
         """Place of a node in the module that is executing."""
-        return Site(self.frames[-1].module.unit.path, node.st, node.id)
+        module = self.frames[-1].module
+        known = module.sites.get(node)
+        if known is None:
+            known = module.sites[node] = Site(module.unit.path, node.st, node.id)
+        return known
 
     def emit(self, event: type[E], node: ir.Node | Site, /, **fields: Any) -> int:
         """Append an event and return its id; the same event of a further pass of a loop is not repeated."""
@@ -244,6 +249,7 @@ class Run:
             if known is not None:
                 return known
         number = len(self.events)
+        self.told.add(event)
         self.events.append(event(id=number, at=at, calls=self.calls, loops=self.loops, branch=self.branch, **fields))
         self._seen[key] = number
         if event is Step:
@@ -1275,7 +1281,11 @@ class Run:
     # -- operators and displays ----------------------------------------------------------------------------------
 
     def _constant(self, node: ir.Constant) -> Value:
-        return Const(node.value)
+        constants = self.frames[-1].module.constants
+        known = constants.get(node)
+        if known is None:
+            known = constants[node] = Const(node.value)
+        return known
 
     def _format(self, node: ir.Format) -> Value:
         values = [Const(p) if isinstance(p, str) else library.shown(self, self.eval(p), node) for p in node.parts]
@@ -1617,6 +1627,7 @@ def _expr(node: ir.Node) -> ir.Expr:
     return node  # type: ignore[return-value]
 
 
+@lru_cache(maxsize=4096)  # a test is met in many passes
 def _asked_class(test: ir.Expr) -> str:
     """The name whose class a test asks for; empty if it asks for none."""
     if not isinstance(test, (ir.Compare, ir.Call)):

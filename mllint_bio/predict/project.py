@@ -12,7 +12,7 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,10 @@ from mllint_bio.predict import skeleton as skeletons
 from mllint_bio.sources import SourceUnit
 
 if TYPE_CHECKING:
+    from mllint_bio.events import Site
+    from mllint_bio.predict.ir import Node
     from mllint_bio.predict.skeleton import Skeleton
+    from mllint_bio.predict.values import Const
     from mllint_bio.sources import Problem
 
 _MAX_INDEXED = 4000
@@ -41,6 +44,8 @@ class Module:
 
     path: Path
     unit: SourceUnit
+    sites: dict[Node, Site] = field(default_factory=dict, repr=False)  # of its nodes, made when first asked for
+    constants: dict[Node, Const] = field(default_factory=dict, repr=False)  # likewise
 
     @cached_property
     def syntax_problems(self) -> list[Problem]:

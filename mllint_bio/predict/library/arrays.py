@@ -2501,7 +2501,9 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
 
 def _with_copies(run: Run, members: Sequence[Array], site: Site) -> Sequence[Array]:
     """Tables to be joined, where copies that were recorded when they were made have gone into the table they were made from."""
-    for resample in [event for event in run.events if isinstance(event, Resample)] if len(members) > 1 else ():
+    if len(members) < 2 or Resample not in run.told:
+        return members
+    for resample in [event for event in run.events if isinstance(event, Resample)]:
         copies = next((part for part in members if part.rows == resample.result), None)
         table = next((part for part in members if part.has_rows and resample.data.rows.subset(part.rows)), None)
         if copies is None or table is None or copies is table or copies.column != table.column or run.inside_forward:

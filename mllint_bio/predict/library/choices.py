@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
@@ -63,6 +64,12 @@ _KINDS_BY_NAME: tuple[tuple[LoopKind, re.Pattern[str]], ...] = (
 _LOADER_NAME = re.compile(r"(loader|dataloader|batches|_dl$|iterator|generator$)", re.I)
 
 
+@lru_cache(maxsize=4096)  # the same loops are met in many passes
+def _kinds_by_name(names: tuple[str, ...]) -> tuple[LoopKind, ...]:
+    """Kinds of loops that the names of their variables speak for."""
+    return tuple(kind for kind, pattern in _KINDS_BY_NAME if any(pattern.search(name) for name in names))
+
+
 def _listed(value: Value) -> bool:
     """Whether the value is a list of numbers that stands in the program."""
     if not isinstance(value, Seq) or value.kind not in ("list", "tuple") or not value.items:
@@ -99,17 +106,11 @@ def _kind(target: ir.Expr, node: ir.Expr, iterable: Value) -> LoopKind:
     names = _names(target)
     if any("epochs" in name.lower() for name in names):  # a number of epochs, unless it is counted
         return LoopKind.EPOCH if _text_matches(text, "range") else LoopKind.CANDIDATE
-    for kind, pattern in _KINDS_BY_NAME:
-        if any(pattern.search(name) for name in names):
-            if kind is LoopKind.EPOCH and _listed(inner):
-                return LoopKind.CANDIDATE  # `for epochs in [10, 50, 200]`: numbers of epochs, not epochs
-            if (
-                kind is LoopKind.CANDIDATE
-                and isinstance(inner, Array)
-                and inner.kind == "range"
-                and any(n in ("k", "c") for n in names)
-            ):
-                continue
+    for kind in _kinds_by_name(tuple(names)):
+        if kind is LoopKind.EPOCH and _listed(inner):
+            return LoopKind.CANDIDATE  # `for epochs in [10, 50, 200]`: numbers of epochs, not epochs
+        counted = isinstance(inner, Array) and inner.kind == "range" and any(n in ("k", "c") for n in names)
+        if kind is not LoopKind.CANDIDATE or not counted:
             return kind
     if _text_matches(text, "epoch") and _text_matches(text, "range"):  # as against a list of candidate numbers of epochs
         return LoopKind.EPOCH

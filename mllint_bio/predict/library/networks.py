@@ -887,16 +887,16 @@ def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
 
 def _submodules(obj: Obj) -> list[Obj]:
     """The module and the modules that it holds as attributes or in containers: they change mode together."""
-    found: list[Obj] = []
+    found: dict[Obj, None] = {}
     stack = [obj]
     while stack and len(found) < 200:
         module_ = stack.pop()
         if module_ in found:
             continue
-        found.append(module_)
+        found[module_] = None
         values = [value for key, value in module_.cells.items() if key.startswith(".") or key == "#children"]
         stack.extend(o for value in values for o in objects_in(value) if o.is_a("module", "layer", "pretrained", "object"))
-    return found
+    return list(found)
 
 
 def _moved(run: Run, name: str, call: Call, module: Subject | None = None) -> None:

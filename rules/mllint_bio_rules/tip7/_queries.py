@@ -199,9 +199,10 @@ def _share_origin(one: Rows, other: Rows) -> bool:
 
 def trainings_of(trace: Trace, subject: Subject, before: Event) -> list[Fit | Step]:
     """Fits and optimizer steps that shaped `subject` before an event, in order."""
+    events: Iterator[Fit | Step] = trace.of(Fit, Step)
     return [
         event
-        for event in trace.events[: before.id]
-        if (isinstance(event, Fit) and event.subject is subject)
-        or (isinstance(event, Step) and any(module is subject for module in event.modules))
+        for event in events
+        if event.id < before.id
+        and (event.subject is subject if isinstance(event, Fit) else any(module is subject for module in event.modules))
     ]
