@@ -464,7 +464,7 @@ def comprehended(
         and element.rows == first.rows
     ):
         rows = element.rows.some(run.site(node)) if filtered else element.rows
-        kind = "array" if first.kind in ("table", "array", "item") else first.kind
+        kind = "mask" if element.kind == "mask" else "array" if first.kind in ("table", "array", "item") else first.kind
         return element.but(kind="index" if first.kind == "index" else kind, rows=rows, base=first.base)
     if len(iterables) == 1 and isinstance(first, Array) and first.kind == "index":
         if isinstance(element, Array) and element.kind == "index" and filtered:
@@ -841,7 +841,15 @@ def _membership(run: Run, left: Value, op: str, right: Value) -> Value:
         return Const((left.value in members) == (op == "in"))
     if isinstance(left, Array) and left.kind == "scalar" and left.base.known and isinstance(right, Array) and right.base.known:
         return Array(kind="mask", mask=(ByIdentifier(right.rows, right.base), op == "in"))
-    return blend(run, [left]).but(kind="mask") if isinstance(left, Array) and left.has_rows else UNKNOWN
+    if isinstance(left, Array) and left.has_rows:
+        return blend(run, [left]).but(kind="mask", mask=(_among(right), op == "in"))
+    return UNKNOWN
+
+
+def _among(members: Value | None) -> Any:
+    """Key of a mask: the rows whose value is one of these."""
+    array = as_array(members) if members is not None else None
+    return ("in", repr(array.rows), array.column or array.name) if array is not None and array.has_rows else ("in", id(members))
 
 
 def _compare_prediction(run: Run, node: ir.Compare, a: Array, op: str, b: Array, right: Value) -> Value:
@@ -2319,11 +2327,11 @@ class Operation:
                 return Array(kind="mask", rows=value.rows, mask=(("in", array.rows), True), base=array.rows)
             return value.but(
                 kind="mask",
-                mask=(("in", repr(array.rows), array.column or array.name), True),
+                mask=(_among(array), True),
                 group="" if array.kind == "unique" else value.group,
                 owner="by-id" if array.kind == "unique" else value.owner,
             )
-        return value.but(kind="mask", mask=(("in", id(other)), True))
+        return value.but(kind="mask", mask=(_among(other), True))
 
     def difference(self, value: Array, other: Value | None) -> Value:
         array = as_array(other) if other is not None else None
@@ -2358,7 +2366,8 @@ class Operation:
         if not value.has_rows:
             return value
         site = self.run.site(self.call.node)
-        subject = _same_subject(self.run, site, Subject(api=self.name, role="fitted-transform.encode", at=site))
+        given = {"sort": True} if self.name == "factorize" and self.literal("sort") is True else {}
+        subject = _same_subject(self.run, site, Subject(api=self.name, role="fitted-transform.encode", at=site, given=given))
         number = self.run.emit(
             Fit, self.call.node, subject=subject, role="fitted-transform.encode", data=value.view(), method=self.name
         )
