@@ -23,7 +23,8 @@ class TransformRefittedOnTest(Rule):
     decompositions, vectorisers or selectors whose columns then no longer correspond (`decompose`).
 
     Not reported: row-wise transforms; statistics per sample or image; a separate model per cohort; protocols declared as
-    `per-cohort-standardised` (info).
+    `per-cohort-standardised` (info); `factorize(sort=True)` of the labels of each part, whose codes agree while every part
+    holds every class.
 
     ## Why it is bad
     The value 1.0 means one thing to the model and another in the test rows; code 2 may be another tissue.
@@ -62,7 +63,7 @@ class TransformRefittedOnTest(Rule):
         told = set()
         for again in fits:
             before = [f for f in fits if f.id < again.id and self._sibling(f, again) and self._apart(trace, f, again)]
-            if not before or again.at in told or self._trained_on(trace, again.data):
+            if not before or again.at in told or self._trained_on(trace, again.data) or self._agrees(trace, again):
                 continue
             if not self._trained_on(trace, before[-1].data) or not (used := self._used(trace, again)):
                 continue
@@ -91,6 +92,14 @@ class TransformRefittedOnTest(Rule):
             (bool(one.data.rows.disjoint(other.data.rows)) and (one_table or held_out))
             or (named and one.data.rows != other.data.rows)
         )
+
+    @staticmethod
+    def _agrees(trace: Trace, fit: Fit) -> bool:
+        """Whether codes follow the order of the values, which are labels: compared with predictions, or read by no model."""
+        if fit.subject.given.get("sort") is not True:
+            return False
+        labels = any(fact.fit == fit.id for s in trace.scores for fact in s.truth.learned)
+        return labels or not any(fact.fit == fit.id for p in trace.of(Predict) for fact in p.data.learned)
 
     @staticmethod
     def _trained_on(trace: Trace, data: Data) -> bool:
