@@ -562,7 +562,7 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
             and data.kind in ("array", "table", "unknown", "param")
         ):
             return data.but(linear=None, mask=None, owner="augmented")
-    handwritten = _hand_error(run, node, a, op, b)
+    handwritten = _hand_error(run, node, a, op, b) | _hand_hits(run, node, a, op, b)
     result = blend(run, [x for x in (left, right) if not isinstance(x, Const)])
     if op == "/" and a.shown == {"sum"}:
         result = result.but(shown=frozenset({"mean"}))
@@ -700,6 +700,14 @@ def _same_subject(run: Run, site: Any, subject: Subject) -> Subject:
     return run.statistics.setdefault((site, subject.api), subject)
 
 
+def _hand_hits(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> frozenset[int]:
+    """`predicted * truth` of classes 0 and 1: ones where both are."""
+    prediction = a.prediction or b.prediction
+    if op != "*" or prediction is None or prediction.output != "label" or a.scores or b.scores or a.rows != b.rows:
+        return frozenset()
+    return _true_positives(run, node, a, b)
+
+
 def _hand_error(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> frozenset[int]:
     """`prediction - truth`: the start of a hand-written regression error; a figure once it is condensed or told (`as_figure`),
     for a difference of images is looked at."""
@@ -779,6 +787,8 @@ def compare(run: Run, node: ir.Compare, left: Value, op: str, right: Value) -> V
         return as_columns(figure)
     if a is not None and b is None and a.has_rows and a.prediction is None and a.kind not in ("scalar", "item", "batch"):
         return a.but(kind="mask", mask=((run.site(node), "cmp"), True), linear=None)  # compared with one of several values
+    if a is not None and a.activation and a.prediction is None and op in (">", ">=", "<", "<=") and isinstance(right, Const):
+        return a.but(activation="class", linear=None, mask=None)
     if a is None or b is None:
         return blend(run, [left, right])
     if a.prediction is not None or b.prediction is not None:
@@ -909,15 +919,21 @@ _TRUTH = re.compile(r"(^|_)(y|labels?|targets?|true|truth|gt|gold|actual)($|_)",
 
 def _combine_masks(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> Value:
     if a.prediction is not None or b.prediction is not None:
-        predicted, other = (a, b) if a.prediction is not None else (b, a)
         merged = blend(run, [a, b])
-        truth = other.has_rows and other.prediction is None and bool(_TRUTH.search(other.name) or _TRUTH.search(other.column))
-        if op == "&" and truth and not merged.scores and not run.inside_forward:
-            number = emit_score(run, node, "confusion_matrix", "label", predicted, other, handwritten=True, decomposable=True)
-            return merged.but(scores=frozenset({number}))
-        return merged
+        return merged.but(scores=_true_positives(run, node, a, b)) if op == "&" and not merged.scores else merged
     rows = a.rows if a.has_rows else b.rows
     return blend(run, [a, b]).but(kind="mask", rows=rows, mask=((run.site(node), a.mask, op, b.mask), True))
+
+
+def _true_positives(run: Run, node: ir.Node, a: Array, b: Array) -> frozenset[int]:
+    """A predicted class together with the true one: what precision and recall are counted from."""
+    predicted, other = (a, b) if a.prediction is not None else (b, a)
+    side = (node.right if predicted is a else node.left) if isinstance(node, ir.Binary) else node
+    names = (other.name, other.column, side.name if isinstance(side, ir.Name) else "")
+    truth = other.has_rows and other.prediction is None and any(_TRUTH.search(name) for name in names)
+    if not truth or run.inside_forward:
+        return frozenset()
+    return frozenset({emit_score(run, node, "confusion_matrix", "label", predicted, other, handwritten=True, decomposable=True)})
 
 
 # -- indexing --------------------------------------------------------------------------------------------------------
@@ -2056,6 +2072,8 @@ class Operation:
             return _with_statistic(self.run, self.call.node, value, other.owner)
         if self.name in ("gt", "ge", "lt", "le") and value.prediction is not None:
             return value.but(prediction=_as_output(value.prediction, "label"))
+        if self.name in ("gt", "ge", "lt", "le") and value.activation and isinstance(other, Const):
+            return value.but(activation="class", linear=None, mask=None)  # a network that decides by itself
         operators = {"sub": "-", "subtract": "-", "div": "/", "divide": "/", "truediv": "/", "add": "+", "mul": "*"}
         if self.name in operators:
             return binary(self.run, self.call.node, value, operators[self.name], other)

@@ -58,7 +58,7 @@ _MODULE_NAME = re.compile(
     re.I,
 )
 _LOSS_NAME = re.compile(r"(criterion|loss_?(fn|func|function|f)?$|_loss$|^loss)", re.I)
-_OUTPUTS = {"softmax": "score", "sigmoid": "score", "log_softmax": "score", "linear": "logit"}  # by activation
+_OUTPUTS = {"softmax": "score", "sigmoid": "score", "log_softmax": "score", "linear": "logit", "class": "label"}  # by activation
 _TRANSPARENT = frozenset(
     {"DataParallel", "DistributedDataParallel", "compile", "script", "trace", "spectral_norm", "weight_norm"}
 )
