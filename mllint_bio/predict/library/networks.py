@@ -751,6 +751,8 @@ def trainer(run: Run, entry: Entry, call: Call) -> Value:
     text = calls.device_text(accelerator) if accelerator is not None else ""
     if text or "gpus" in call.kwargs or "devices" in call.kwargs and text:
         run.emit(Device, call.node, device=text or "cuda", conditional=bool(run.branch))
+    elif accelerator == Const("cpu"):
+        run.emit(Device, call.node, device="cpu", conditional=bool(run.branch))
     benchmark = calls.literal(call, entry, "benchmark")
     if benchmark is True:
         from mllint_bio.events import Determinism
