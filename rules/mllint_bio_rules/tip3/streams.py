@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from mllint_bio.events import Draw, Fit, Loader, Predict, Report, Save, Score, Seed, Split, Step, Unresolved, Weights
+from mllint_bio.events import Draw, Fit, Loader, Predict, Report, Save, Score, Seed, Split, Step, Subject, Unresolved, Weights
 from mllint_bio.trace import Trace
 
 # Consumers whose numbers reach the result for sure; what `noise` and `other` are used for is not known.
@@ -29,7 +29,7 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
     weights that stored ones replace before the training; noise after the last training or split (jitter of a plot); splits whose
     parts nothing uses; numbers that augmentation draws in loader workers, which torch seeds itself once `torch.manual_seed` was
     called; a loader that is looked into before the seed and read again after it; and, before the seed, layers that nothing trains
-    or applies and the number that becomes the seed.
+    or applies, a network that is tried out and then built anew, and the number that becomes the seed.
     """
     end = max((event.id for event in trace.of(Fit, Step, Split)), default=-1)
     workers = trace.seeded("torch") and any(loader.workers != 0 for loader in trace.of(Loader))
@@ -72,14 +72,25 @@ def _late_seed(trace: Trace, draw: Draw) -> Seed | None:
 
 def _idle_layer(trace: Trace, draw: Draw) -> bool:
     """Whether a layer of which a penalty or a shape is shown, before the seed, is part of no network that is used."""
-    if draw.subject is None or _late_seed(trace, draw) is None:
+    seed = _late_seed(trace, draw)
+    if draw.subject is None or seed is None:
         return False
     trained = [module for step in trace.of(Step) for module in step.modules]
-    events: list[Fit | Predict | Weights] = [*trace.of(Fit), *trace.of(Predict), *trace.of(Weights)]
+    passes = [event for event in trace.of(Predict) if not _first_look(trace, event, seed, trained)]
+    events: list[Fit | Predict | Weights] = [*trace.of(Fit), *passes, *trace.of(Weights)]
     used = [event.subject for event in events if event.subject is not None]
     handed_on = [subject for call in trace.of(Unresolved) for subject in call.touches]
     known = bool(trained) and not any(module.unknown_arguments for module in trained)
     return known and not any(draw.subject in one.everything() for one in (*trained, *used, *handed_on))
+
+
+def _first_look(trace: Trace, forward: Predict, seed: Seed, trained: Sequence[Subject]) -> bool:
+    """Whether a network that is built anew after the seed, and trained, is applied before it, and nothing reads what it gave."""
+    anew = any(one.api == forward.subject.api and one is not forward.subject for one in trained)
+    if forward.id > seed.id or not anew:
+        return False
+    readers: list[Fit | Score | Save] = [*trace.of(Fit), *trace.of(Score), *trace.of(Save)]
+    return not any(one.data.prediction and one.data.prediction.subject is forward.subject for one in readers)
 
 
 def _becomes_seed(trace: Trace, draw: Draw) -> bool:
