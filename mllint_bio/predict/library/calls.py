@@ -1136,6 +1136,8 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
         return join_all([class_of(option) for option in options(first)])
     if name == "isinstance" and isinstance(first, Obj) and len(call_.args) == 2:
         return _instance_of(first, call_.args[1])
+    if name == "isinstance" and isinstance(first, Const) and len(call_.args) == 2:
+        return _literal_of(first.value, call_.args[1])
     if name in ("isinstance", "hasattr", "callable", "issubclass", "type", "id", "hash", "repr"):
         return UNKNOWN
     if name[:1].isupper():  # exceptions
@@ -1164,6 +1166,17 @@ def _instance_of(value: Obj, classes: Value) -> Value:
         if entry is not None and entry.is_a("loss"):
             return Const(entry is value.entry)
     return UNKNOWN
+
+
+def _literal_of(value: Any, classes: Value) -> Value:
+    """Whether `None` or a text is an instance of one of the classes; numbers may stand for those of a library."""
+    asked = classes.items if isinstance(classes, Seq) and classes.exact else (classes,)
+    paths = [one.path if isinstance(one, Ext) else "" if isinstance(one, Klass) else None for one in asked]
+    if not (value is None or isinstance(value, str)) or None in paths or {"builtins.object", "types.NoneType"} & {*paths}:
+        return UNKNOWN
+    if value is None:
+        return Const(False)
+    return Const("builtins.str" in paths) if all(path and path.startswith("builtins.") for path in paths) else UNKNOWN
 
 
 def _extreme(run: Run, name: str, call_: Call) -> Value:
