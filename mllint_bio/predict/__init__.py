@@ -26,6 +26,7 @@ from mllint_bio.trace import Trace
 __all__ = ["Analysis", "Project", "analyse", "functions", "programs", "spans"]
 
 _ONE_STUDY = 60  # files of a project whose programs belong together
+_DRIVEN = 3  # project imports that may lie between a driver script and the module that imports a library
 # What a function must mention to be worth a trace of its own.
 # Depth of inlining and steps for a function without caller: its data are unknown, what lies deep below it proves nothing.
 _FUNCTION_BOUNDS = (6, 20_000)
@@ -140,11 +141,20 @@ class _Gathering:
         return module
 
     def _reaches_catalog(self, module: Module) -> bool:
-        """Whether a project module that this one imports uses a catalogued library (a driver script)."""
-        for dotted, level in module.import_names:
-            found = self.project.resolve(dotted, level, module)
-            if found is not None and self.project.module(found).imports_catalogued:
-                return True
+        """Whether a project module that this one imports, or that those import, uses a catalogued library (a driver script)."""
+        layer, seen = [module], {module.path}
+        for _ in range(_DRIVEN):
+            below: list[Module] = []
+            for one in layer:
+                for dotted, level in one.import_names:
+                    found = self.project.resolve(dotted, level, one)
+                    if found is None or found in seen:
+                        continue
+                    seen.add(found)
+                    below.append(self.project.module(found))
+                    if below[-1].imports_catalogued:
+                        return True
+            layer = below
         return False
 
     # -- programs ------------------------------------------------------------------------------------------------
