@@ -1099,7 +1099,8 @@ class Run:
                 return self.inline(member, call, receiver)
             if isinstance(member, Func) and call.args and isinstance(call.args[0], Obj) and "staticmethod" not in member.wrappers:
                 return self.inline(member, Call(call.node, call.args[1:], call.kwargs, call.open), call.args[0])
-            return self.call(member, call, name)
+            restored = library.from_checkpoint(self, receiver, name, call) if member is UNKNOWN else None
+            return restored or self.call(member, call, name)
         if isinstance(receiver, Obj):
             own = receiver.cells.get("." + name)
             if own is not None:

@@ -52,7 +52,7 @@ from mllint_bio.predict.library.choices import (
     unrolled,
     varies_candidates,
 )
-from mllint_bio.predict.library.networks import attached, base_init, born, built, class_role, forward, is_no_grad
+from mllint_bio.predict.library.networks import attached, base_init, born, built, class_role, forward, from_checkpoint, is_no_grad
 
 __all__ = [
     "INDEXERS",
@@ -76,6 +76,7 @@ __all__ = [
     "extend",
     "external_attribute",
     "forward",
+    "from_checkpoint",
     "invoke",
     "is_no_grad",
     "iterated",

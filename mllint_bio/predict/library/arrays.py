@@ -891,6 +891,13 @@ def _compare_prediction(run: Run, node: ir.Compare, a: Array, op: str, b: Array,
     return predicted.but(kind="mask", scores=a.scores | b.scores, mask=((run.site(node), "p"), True))
 
 
+def _values_and_indices(values: Array, indices: Array) -> Seq:
+    """What `torch.max` over a dimension gives: a pair that may be unpacked or asked by name."""
+    both = Seq("tuple", [values, indices])
+    both.cells["#fields"] = {"values": values, "indices": indices}
+    return both
+
+
 def _as_output(prediction: Any, output: str) -> Any:
     from dataclasses import replace
 
@@ -2100,7 +2107,7 @@ class Operation:
         if self.over_columns():
             pair = self.name in ("max", "min", "sort", "topk")
             if value.prediction is not None and pair:
-                return Seq("tuple", [value, value.but(prediction=_as_output(value.prediction, "label"), activation="")])
+                return _values_and_indices(value, value.but(prediction=_as_output(value.prediction, "label"), activation=""))
             return value.but(linear=None, mask=None)
         if value.scores and value.owner == "folds" and self.name in ("max", "amax", "nanmax"):
             from mllint_bio.predict.library.choices import choose
@@ -2312,7 +2319,7 @@ class Operation:
     def argmax(self, value: Array, other: Value | None) -> Value:
         if value.prediction is not None and (not value.scores or self.over_columns()):
             label = value.but(prediction=_as_output(value.prediction, "label"), activation="", linear=None)
-            return Seq("tuple", [value, label]) if self.name in ("topk", "max") else label
+            return _values_and_indices(value, label) if self.name in ("topk", "max") else label
         if value.scores:
             from mllint_bio.predict.library.choices import choose
 

@@ -191,7 +191,7 @@ def _mode_in_force(obj: Obj) -> str:
 
 def _predicted(run: Run, obj: Obj, inner: Value, call: Call) -> Value:
     """The result of applying a module to data: a prediction for the rows of its arguments."""
-    inputs = [a for v in call.everything() for a in arrays_in(v)]
+    inputs = [a for v in (*call.everything(), *call.spread) for a in arrays_in(v)]
     data = next((a for a in inputs if a.has_rows), inputs[0] if inputs else UNKNOWN)
     mode = _mode_in_force(obj)
     dependent = obj.subject.facts.setdefault("mode_dependent", mode_dependent(obj))
@@ -796,6 +796,9 @@ def _history_scores(obj: Obj) -> frozenset[int]:
 def method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     """Methods of modules, optimizers, schedulers, loaders, trainers and Keras models."""
     role = obj.subject
+    restored = from_checkpoint(run, obj.klass, name, call) if obj.klass is not None else None
+    if restored is not None:
+        return restored
     if role.is_a("optimizer"):
         return _optimizer_method(run, obj, name, call)
     if role.is_a("lr-select") and name == "step":
@@ -1033,6 +1036,20 @@ def _as_keras(run: Run, value: Array, node: ir.Node) -> Obj:
 
 
 _MODULE_METHODS = frozenset({"parameters", "named_parameters", "state_dict", "load_state_dict", "zero_grad", "train", "eval"})
+
+
+def from_checkpoint(run: Run, klass: Klass, name: str, call: Call) -> Value | None:
+    """`Network.load_from_checkpoint(path)`: the network of this class that the program trained; None if it trained none."""
+    network = run.saved.get(_checkpoint_of(klass)) if name == "load_from_checkpoint" else None
+    if network is not None:
+        path = calls._text(call.at(0) or call.kwargs.get("checkpoint_path"))
+        run.emit(Weights, call.node, subject=network.subject, action="load", name=path)
+    return network
+
+
+def _checkpoint_of(klass: Klass) -> str:
+    """Key of the network of this class that a trainer fitted last, among the models that the program wrote."""
+    return f"<checkpoint>{klass.name}"
 
 
 def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | None:
@@ -1436,6 +1453,8 @@ def _trainer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
         if module_obj is not None:
             run.write(module_obj, "#mode", "managed")
             run.write(module_obj, "#fitted", data.rows)
+            if lightning and module_obj.klass is not None:
+                run.saved[_checkpoint_of(module_obj.klass)] = module_obj
         if construct is not None:
             from mllint_bio.events import Draw
 
