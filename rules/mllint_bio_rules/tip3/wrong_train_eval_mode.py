@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Build, Loop, LoopKind, Mode, Predict, Step, Subject, Unresolved
+from mllint_bio.events import Build, Fit, Loop, LoopKind, Mode, Predict, Step, Subject, Unresolved, Weights
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -16,7 +16,8 @@ class WrongTrainEvalMode(Rule):
     ## What it does
     Variant `[eval-missing]`: a network with dropout, batch norm or the like, trained in this program, predicts for
     an evaluation (without gradients, or its output is scored on held-out rows) and was not switched by `.eval()`
-    since. `no_grad()` does not switch the mode. Variant `[train-missing]`: `.eval()` runs inside the epoch loop and
+    since; or a program that trains nothing scores such a network with weights from a file, and never switches it.
+    `no_grad()` does not switch the mode. Variant `[train-missing]`: `.eval()` runs inside the epoch loop and
     nothing switches back before the next training step. Frameworks that switch modes themselves (Lightning, Keras,
     the Hugging Face trainer), networks without such layers, and Monte-Carlo dropout (an explicit `.train()` before
     predicting) are not reported.
@@ -76,9 +77,10 @@ class WrongTrainEvalMode(Rule):
             steps = [s for s in trace.of(Step) if _holds(s, predict.subject)]
             before = [s for s in steps if s.id < predict.id]
             batch = trace.loop(predict, LoopKind.BATCH)
-            if not before or any(s.managed for s in steps) or (batch and any(trace.inside(s, batch) for s in trace.of(Step))):
+            if any(s.managed for s in steps) or (batch and any(trace.inside(s, batch) for s in trace.of(Step))):
                 continue
-            if _unclear(trace, predict, before[-1]):
+            made = before[-1] if before else _restored(trace, predict) if score is not None else None
+            if made is None or _unclear(trace, predict, made):
                 continue
             seen.add(predict.at)
             name = predict.subject.name or predict.subject.label
@@ -86,7 +88,7 @@ class WrongTrainEvalMode(Rule):
             yield self.finding(
                 predict,
                 f"`{name}` is still in training mode here, so the outputs {use} depend on dropout or on the rest of the batch.",
-                evidence=[("trained here", before[-1]), ("scored here", score)],
+                evidence=[("trained here" if before else "restored here", made), ("scored here", score)],
                 confidence=Confidence.CERTAIN if predict.mode_dependent else Confidence.LIKELY,
                 variant="eval-missing",
                 remedy=f"Call `{name}.eval()` before the evaluation and `{name}.train()` before training goes on.",
@@ -144,10 +146,19 @@ def _holds(step: Step, module: Subject) -> bool:
     return any(module in held.everything() or held in module.everything() for held in step.modules)
 
 
-def _unclear(trace: Trace, predict: Predict, step: Step) -> bool:
+def _restored(trace: Trace, predict: Predict) -> Weights | None:
+    """Where the whole network, which depends on the mode for sure, got stored weights, in a program that trains none."""
+    trains = any(True for _ in trace.of(Step)) or any(fit.role.startswith("estimator") for fit in trace.of(Fit))
+    if predict.mode_dependent is not True or trains:
+        return None
+    loads = [w for w in trace.of(Weights) if w.action == "load" and w.id < predict.id and w.subject is predict.subject]
+    return loads[-1] if loads else None
+
+
+def _unclear(trace: Trace, predict: Predict, made: Step | Weights) -> bool:
     """Whether training mode may be meant (switched on after the last step: Monte-Carlo dropout), or a call that could not be
     followed may have switched it."""
-    between = [e for e in trace.of(Mode, Unresolved) if step.id < e.id < predict.id]
+    between = [e for e in trace.of(Mode, Unresolved) if made.id < e.id < predict.id]
     switched = [m for m in between if isinstance(m, Mode) and predict.subject in m.subject.everything()]
     touched = [t for u in between if isinstance(u, Unresolved) for t in u.touches]
     return (bool(switched) and switched[-1].mode == "train") or any(predict.subject in t.everything() for t in touched)
