@@ -1245,8 +1245,11 @@ def _study(run: Run, entry: Entry, call: Call) -> Value:
         "direction",
         "minimize" if "direction" not in obj.subject.arguments and "directions" not in obj.subject.arguments else None,
     )
-    if "storage" in obj.subject.arguments:
+    streams = {draw.get("stream") for draw in entry.get("draws") or []}
+    if "storage" in obj.subject.arguments or (streams and "own" not in streams):
         obj.subject.facts["seeded"] = None
+    if "own" not in streams:  # a global generator
+        calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose="tuner", subject=obj.subject)
     return obj
 
 
@@ -1267,15 +1270,16 @@ def sampler_call(run: Run, entry: Entry, call: Call) -> Value:
 def study_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     """`study.optimize(objective, n_trials)` and what is read from the study afterwards."""
     if name in ("optimize", "search"):
-        objective = call.get("func", ("func", "n_trials")) or call.at(0)
-        result = _objective(run, obj, objective, call)
+        named = str(obj.entry.get("objective") or "func") if obj.entry is not None else "func"
+        result = _objective(run, obj, call.get(named, (named, "n_trials")) or call.at(0), call)
         seeded = obj.subject.facts.get("seeded")
         if seeded is False:
             from mllint_bio.events import Draw
 
             run.emit(Draw, call.node, stream="own", what=obj.subject.label, purpose="tuner", subject=obj.subject)
         _selected(run, obj, result, call)
-        return NONE
+        best = Array(kind="figure", scores=arrays.scores_of(result))
+        return Seq("tuple", [best, Array(kind="config")]) if named == "objective_func" else NONE
     return None
 
 
