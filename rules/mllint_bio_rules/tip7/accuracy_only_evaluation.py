@@ -61,7 +61,7 @@ class AccuracyOnlyEvaluation(Rule):
 
     def check(self, trace: Trace) -> Iterator[Finding]:
         """Programs whose only held-out figure is accuracy."""
-        held = trace.held_out_scores
+        held = [s for s in trace.held_out_scores if not s.handwritten or trace.reported(s)]  # else one case may be looked at
         if not trace.is_program or not held or any(s.family in ("segmentation", "subgroup") for s in trace.scores):
             return
         if any(s.family == "unknown" and _METER.search(s.metric) for s in trace.of(Score)):
