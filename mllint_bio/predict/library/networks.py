@@ -1123,7 +1123,7 @@ def _keras_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     if name in ("fit", "fit_generator", "train_on_batch", "fit_transform"):
         return _keras_fit(run, obj, call, name)
     if name in ("evaluate", "evaluate_generator", "test_on_batch"):
-        return _keras_evaluate(run, obj, call)
+        return _keras_evaluate(run, obj, name, call)
     if name in ("predict", "predict_generator", "predict_on_batch", "predict_proba", "predict_classes"):
         return _keras_predict(run, obj, name, call)
     if name in ("save_weights", "save"):
@@ -1404,8 +1404,35 @@ def _keras_predict(run: Run, obj: Obj, name: str, call: Call) -> Value:
     )
 
 
-def _keras_evaluate(run: Run, obj: Obj, call: Call) -> Value:
+def _floored(steps: ir.Expr) -> bool:
+    """Whether a number of batches is rounded down: `samples // size`, `int(samples / size)`."""
+    if isinstance(steps, ir.IfExp):
+        return _floored(steps.body) or _floored(steps.orelse)
+    rounds = (
+        isinstance(steps, ir.Call) and isinstance(steps.func, (ir.Name, ir.Attribute)) and steps.func.name in ("int", "floor")
+    )
+    if rounds and isinstance(steps, ir.Call) and len(steps.args) == 1:
+        steps = steps.args[0][1]
+    one = isinstance(steps, ir.Binary) and isinstance(steps.right, ir.Constant) and steps.right.value == 1
+    return isinstance(steps, ir.Binary) and steps.op in (("/", "//") if rounds else ("//",)) and not one
+
+
+def _in_steps(run: Run, name: str, call: Call, data: Array) -> Array:
+    """Data that are read for a number of batches: where that is rounded down, the last samples are left out."""
+    given = call.node.args if isinstance(call.node, ir.Call) else []
+    told = [value for keyword, value in given if keyword == "steps"]
+    if name == "evaluate_generator":
+        told += [value for keyword, value in given[1:2] if keyword is None]
+    if not any(map(_floored, told)):
+        return data
+    reader = Subject(api=name, role="loader", at=run.site(call.node))
+    run.emit(Loader, call.node, subject=reader, data=data.view(), drop_last=True, workers=0)
+    return data.but(loader=reader)
+
+
+def _keras_evaluate(run: Run, obj: Obj, name: str, call: Call) -> Value:
     data = data_of(call.get("x", ("x", "y")) or call.kwargs.get("generator") or call.at(0) or UNKNOWN)
+    data = _in_steps(run, name, call, data)
     truth = data_of(call.get("y", ("x", "y")) or UNKNOWN)
     inputs = obj.cells.get("#inputs")
     learned = data.learned | (inputs if isinstance(inputs, frozenset) else frozenset())

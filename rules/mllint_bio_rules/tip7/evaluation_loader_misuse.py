@@ -17,8 +17,8 @@ class EvaluationLoaderMisuse(Rule):
 
     ## What it does
     `misaligned`: predictions are collected from a loader that shuffles and compared with labels from an array or from another
-    pass over the loader. `dropped` (warning): the loader of a reported figure drops the last incomplete batch. `sampler`
-    (warning): it draws with weights or with replacement.
+    pass over the loader. `dropped` (warning): the loader of a reported figure drops the last incomplete batch, or a number of
+    `steps` that is rounded down does. `sampler` (warning): it draws with weights or with replacement.
 
     Not reported: labels collected in the same pass; loaders without shuffle; training loaders; metric objects fed batch by
     batch.
