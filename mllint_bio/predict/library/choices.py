@@ -279,13 +279,37 @@ _WHAT = {
 }
 
 
+_CURVES = ("roc_curve", "precision_recall_curve", "det_curve")
+
+
 def what_is_chosen(run: Run, scores: frozenset[int]) -> str:
     """What a choice between scores chooses: decided by the innermost loop that repeats the scores and the choice."""
     for loop in reversed(run.loops):
         if loop.kind in (LoopKind.BATCH, LoopKind.GROUP, LoopKind.FILE):
             continue
-        return _chosen_in(run, loop)
+        return "" if _members_of_one(run, loop, scores) else _chosen_in(run, loop, scores)
     return ""
+
+
+def _members_of_one(run: Run, loop: Loop, scores: frozenset[int]) -> bool:
+    """Whether a loop goes over the members of one figure that was there before it, the f1 of each class: none is chosen."""
+    if len(scores) != 1:
+        return False
+    score = run.events[next(iter(scores))]
+    if not isinstance(score, Score) or score.metric in _CURVES or score.family == "loss":  # cutoffs; the history of a training
+        return False
+    return loop not in score.loops and all(outer in run.loops for outer in score.loops)
+
+
+def _of_parts(run: Run, loop: Loop, scores: frozenset[int]) -> bool:
+    """Whether the rounds of a loop score parts of one prediction, class by class or hospital by hospital: none is chosen."""
+    for data in (e.data for n in scores if isinstance(e := run.events[n], Score)):
+        made = data.prediction
+        if made is None or made.event < 0 or loop in run.events[made.event].loops:
+            return False
+        if not data.rows.known or data.rows == made.rows:
+            return False
+    return bool(scores)
 
 
 def _trained_on(inside: Sequence[Event]) -> bool:
@@ -295,10 +319,12 @@ def _trained_on(inside: Sequence[Event]) -> bool:
     return fitted and not any(isinstance(e, (Loss, Load)) or (isinstance(e, Draw) and e.purpose == "init") for e in inside)
 
 
-def _chosen_in(run: Run, loop: Loop) -> str:
-    """What a choice between the scores of the rounds of a loop chooses."""
+def _chosen_in(run: Run, loop: Loop, scores: frozenset[int]) -> str:
+    """What a choice between the scores of the rounds of a loop chooses; empty if it chooses nothing."""
     if loop in run.cutoff_loops:
         return "threshold"
+    if _of_parts(run, loop, scores):
+        return ""
     inside = [e for e in run.events[-400:] if any(one is loop for one in e.loops)]
     if loop.kind is LoopKind.OTHER:
         return "epoch" if any(isinstance(e, Step) for e in inside) or _trained_on(inside) else "hyperparameter"
@@ -530,11 +556,7 @@ def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False
     """max, min, argmax or sorting over figures: the best of them is taken. `key`: what the figures belong to is taken."""
     if _mixed(run, value.scores) or _metric(run, value.scores) == "confusion_matrix":  # the largest entry of a matrix is no best
         return value
-    thresholds = [
-        n
-        for n in value.scores
-        if isinstance(e := run.events[n], Score) and e.metric in ("roc_curve", "precision_recall_curve", "det_curve")
-    ]
+    thresholds = [n for n in value.scores if isinstance(e := run.events[n], Score) and e.metric in _CURVES]
     repeated = [
         loop
         for n in sorted(value.scores)
@@ -549,7 +571,7 @@ def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False
         what = "epoch"
     else:
         what = (
-            _chosen_in(run, repeated[-1])
+            _chosen_in(run, repeated[-1], value.scores)
             if repeated
             else what_is_chosen(run, value.scores) or ("model" if len(value.scores) > 1 else "")
         )

@@ -104,7 +104,7 @@ class TunedOnTestSet(Rule):
         for score in figures(trace):
             loop = trace.loop(score, LoopKind.CANDIDATE)
             each_round = trace.loop(score, LoopKind.FOLD)  # has test rows of its own
-            test = role_of(score.data) == "test" and not each_round
+            test = role_of(score.data) == "test" and not each_round and not _ready(trace, score, loop)
             if loop and loop not in sweeps and score.id not in read and score.family != "loss" and test:
                 sweeps.add(loop)
                 message = (
@@ -113,6 +113,13 @@ class TunedOnTestSet(Rule):
                 yield self.finding(
                     trace.anchor(score), message, severity=Severity.INFO, confidence=Confidence.LIKELY, variant="all-reported"
                 )
+
+
+def _ready(trace: Trace, score: Score, loop: Loop | None) -> bool:
+    """Whether the scored model was there before the loop, and was no candidate: the rounds test it on other rows."""
+    fits = [fit for fit in trace.of(Fit) if fit.subject is score.subject and fit.id < score.id]
+    varied = (LoopKind.CANDIDATE, LoopKind.MODEL, LoopKind.SEED)
+    return bool(fits) and not any(one is loop or one.kind in varied for fit in fits for one in fit.loops)
 
 
 def _among_searched(trace: Trace, select: Select) -> list[Score]:

@@ -69,6 +69,8 @@ class ResamplingBeforeSplit(Rule):
                 both = made_on_both_sides(trace, resample, score)
                 if not both and resample.lineage == "bootstrap":
                     continue  # a bootstrap interval of the score
+                if not both and (not resample.balances or score.family in ("regression", "residual")):
+                    continue  # no class became more or less frequent
                 told.add(resample.at)
                 harm = (
                     "so versions of one sample are in the training and in the evaluation rows"
