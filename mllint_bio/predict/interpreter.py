@@ -595,7 +595,7 @@ class Run:
         result = library.binary(self, node, current, node.op, value)
         if self.counting and isinstance(value, Const):  # hits are counted one by one
             scores = frozenset[int]().union(*(hit.scores for hit in self.counting))
-            result = Array(kind="figure", scores=library.scores_of(result) | scores, shown=frozenset({"sum"}))
+            result = Array(kind="figure", scores=library.scores_of(result) | scores, shown=frozenset({"sum"}), owner="counted")
         if isinstance(result, Array) and isinstance(value, Array) and isinstance(current, (Array, Const)) and value.scores:
             result = result.but(scores=result.scores | value.scores)
         self.assign(node.target, result, node)
@@ -646,6 +646,7 @@ class Run:
         choice = library.selection_test(self, node.test, test)
         if choice is None:
             library.patience_test(self, node)
+            test = library.counted(self, node.test, test)
             kind = test.kind if isinstance(test, Array) else ""
             held = self.selecting if kind == "columns" else self.counting if kind == "hits" else []
             held.append(test)  # type: ignore[arg-type]
@@ -1329,6 +1330,9 @@ class Run:
         for side in (left, right):
             if isinstance(side, Array) and side.kind == "columns":
                 return side  # figures of columns decide, with whatever else
+        cell = library.cell(self, node, left, right)
+        if cell is not None:
+            return cell
         return (
             library.blend(self, [left, right]) if not isinstance(left, Obj) and not isinstance(right, Obj) else join(left, right)
         )

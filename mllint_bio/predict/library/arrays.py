@@ -128,6 +128,8 @@ def condensed(value: Array, name: str) -> Array:
     word = _CONDENSES.get(name)
     if word in ("mean", "median", "spread") and isinstance(value.owner, tuple) and value.owner[-1:] == ("epoch",):
         return value  # the mean over folds of the best epoch of each
+    if word == "mean" and value.kind == "hits":
+        return value  # the share of hits is the figure
     return value.but(shown=frozenset({word})) if word and value.scores else value
 
 
@@ -565,7 +567,7 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
     handwritten = _hand_error(run, node, a, op, b) | _hand_hits(run, node, a, op, b)
     result = blend(run, [x for x in (left, right) if not isinstance(x, Const)])
     if op == "/" and a.shown == {"sum"}:
-        result = result.but(shown=frozenset({"mean"}))
+        result = result.but(shown=frozenset() if _of_one_pass(run, a) else frozenset({"mean"}))
         _divided(run, node, a)
     if isinstance(right, Const) or isinstance(left, Const):
         kept = a if isinstance(right, Const) else b
@@ -594,6 +596,14 @@ def _sign(left: Value, a: Array, op: str, right: Value, b: Array) -> int:
     if op in ("*", "/") and isinstance(other, Const) and isinstance(other.value, (int, float)) and other.value < 0:
         turned = not turned
     return -sign if turned else sign
+
+
+def _of_one_pass(run: Run, total: Array) -> bool:
+    """Whether a sum runs over the batches or the samples of one evaluation: divided by their number it is one figure, no mean."""
+    if total.owner == "counted":
+        return True
+    loops = [run.events[number].loops for number in total.scores]
+    return all(inside and inside[-1].kind is LoopKind.BATCH and inside[:-1] == run.loops for inside in loops)
 
 
 def _divided(run: Run, node: ir.Node, hits: Array) -> None:
@@ -941,6 +951,36 @@ def _true_positives(run: Run, node: ir.Node, a: Array, b: Array) -> frozenset[in
     if not truth or run.inside_forward:
         return frozenset()
     return frozenset({emit_score(run, node, "confusion_matrix", "label", predicted, other, handwritten=True, decomposable=True)})
+
+
+def cell(run: Run, node: ir.Boolean, left: Value, right: Value) -> Value | None:
+    """`called == 1 and truth == 1`: a cell of the table of hits and misses; two of them with `or` are cells as well."""
+    if not isinstance(left, Array) or not isinstance(right, Array) or run.inside_forward:
+        return None
+    if node.op == "or":
+        return left if _is_cell(left) and _is_cell(right) else None
+    if (left.prediction is None) == (right.prediction is None) or left.scores or right.scores:
+        return None
+    predicted, truth, where = (left, right, node.right) if left.prediction is not None else (right, left, node.left)
+    named = [one.name for one in ir.walk(where) if isinstance(one, (ir.Name, ir.Attribute))]
+    if not truth.has_rows or not any(map(_TRUTH.search, (truth.name, truth.column, *named))):
+        return None
+    return blend(run, [left, right]).but(owner=("cell", predicted, truth))
+
+
+def _is_cell(value: Value) -> bool:
+    return isinstance(value, Array) and isinstance(value.owner, tuple) and value.owner[:1] == ("cell",)
+
+
+def counted(run: Run, node: ir.Expr, test: Value) -> Value:
+    """The test of an `if` in which hits may be counted one by one: a cell becomes a figure, two of them an accuracy."""
+    if not isinstance(test, Array) or not _is_cell(test):
+        return test
+    _, predicted, truth = test.owner
+    both = isinstance(node, ir.Boolean) and node.op == "or"
+    metric = "accuracy" if both else "confusion_matrix"
+    number = emit_score(run, node, metric, "label", predicted, truth, handwritten=True, decomposable=True)
+    return test.but(kind="hits", scores=frozenset({number}), prediction=None, mask=None, owner=None)
 
 
 # -- indexing --------------------------------------------------------------------------------------------------------
