@@ -234,8 +234,9 @@ class Seed(Event):
 @_event
 class Draw(Event):
     """Random numbers are drawn from a global stream, without a seed of its own. what: the consumer, for messages;
-    purpose: split, estimator, init, order, augment, tuner, noise or other; processes: a pool of processes draws
-    (`n_jobs`), so that a seed of the parent's global generator does not reach it; subject: the drawing object."""
+    purpose: split, estimator, init, order, augment, tuner, noise, option (the default of a command-line option) or other;
+    processes: a pool of processes draws (`n_jobs`), so that a seed of the parent's global generator does not reach it; subject:
+    the drawing object."""
 
     stream: str
     what: str

@@ -867,6 +867,11 @@ def _argument_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
     if name in ("parse_args", "parse_known_args"):
         namespace = Array(kind="config", name="args")
         return Seq("tuple", [namespace, UNKNOWN]) if name == "parse_known_args" else namespace
+    default = call_.kwargs.get("default")
+    drawn = default.order if isinstance(default, Array) and default.kind == "noise" else None
+    for number, event in enumerate(run.events) if drawn is not None else ():
+        if isinstance(event, Draw) and event.at == drawn:
+            run.amend(number, purpose="option")
     return obj
 
 
