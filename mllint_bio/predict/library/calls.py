@@ -214,6 +214,16 @@ def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
         return _path_call(call_)
     if path.startswith(("functools.partial",)) and call_.args:
         return Partial(call_.args[0], tuple(call_.args[1:]), dict(call_.kwargs))
+    if path in _DELAYED and call_.args:
+        return call_.args[0]
+    if path in _PARALLEL:
+        return Ext("!parallel")
+    if path == "!parallel" and call_.args:
+        return call_.args[0]
+    if path in _POOLS:
+        return Ext("!pool")
+    if path.startswith("!pool.") and len(call_.args) >= 2:
+        return _pooled(run, last, call_)
     if path == "dataclasses.asdict" and call_.args and isinstance(call_.args[0], Obj):
         return arrays.fields_of(call_.args[0])
     if path in ("collections.defaultdict", "collections.OrderedDict"):
@@ -231,6 +241,34 @@ def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
         run.report(call_.node, call_.everything(), "log")
     result = arrays.absorb(run, call_, last)
     return _score_of_unknown(run, last, call_, result)
+
+
+# What is delayed is done where it stands: the pool hands the same results back, in the same order.
+_DELAYED = frozenset(
+    f"{module}.delayed" for module in ("joblib", "joblib.parallel", "sklearn.utils.parallel", "sklearn.utils.fixes")
+)
+_PARALLEL = frozenset(f"{module}.Parallel" for module in ("joblib", "joblib.parallel", "sklearn.utils.parallel"))
+
+_POOLS = frozenset(
+    {
+        *(f"{package}.Pool" for package in ("multiprocessing", "multiprocessing.pool", "multiprocessing.dummy", "multiprocess")),
+        *(f"concurrent.futures.{kind}PoolExecutor" for kind in ("Process", "Thread")),
+        "multiprocessing.pool.ThreadPool",
+        "torch.multiprocessing.Pool",
+    }
+)
+
+
+def _pooled(run: Run, name: str, call_: Call) -> Value:
+    """What a pool of processes does with a function: `map` and its kin call it for every member."""
+    if name in ("map", "imap", "imap_unordered"):
+        members = [arrays.iterated(run, call_.args[1], call_.node)]
+    elif name == "starmap":
+        member = arrays.iterated(run, call_.args[1], call_.node)
+        members = list(member.items) if isinstance(member, Seq) else []
+    else:
+        return arrays.absorb(run, call_, name)
+    return Seq("list", (), run.call(call_.args[0], arrays._call(call_.node, members)))
 
 
 _CLASS_WORDS = ("Loss", "Model", "Net", "Meter", "Metric", "Evaluator")
@@ -641,6 +679,9 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     """A catalogued function on arrays: pick the data argument, then apply the operation."""
     op = entry.get("op")
     name = entry.path.rsplit(".", 1)[-1]
+    if entry.path == "itertools.product" and not call_.kwargs and objects_in_call(call_):
+        members = [arrays.iterated(run, value, call_.node) for value in call_.args]
+        return _iterator(call_.args[0], Seq("tuple", members))
     parameter = entry.get("data") or (entry.params[0] if entry.params else None)
     first = call_.get(parameter, entry.params) if parameter else call_.at(0)
     if _without_rows(op, parameter, call_, first):
