@@ -1316,8 +1316,28 @@ def _collection_builtin(run: Run, name: str, call_: Call) -> Value:
         if first is None:
             return Dict(dict(call_.kwargs))
         arrays.coded(run, call_.node, [first])
-        return Dict({}, data_of(first))
+        made = _of_pairs(first) if isinstance(first, Seq) else None
+        if made is not None:
+            made.items.update(call_.kwargs)
+        return made or Dict({}, data_of(first))
     return UNKNOWN
+
+
+def _of_pairs(pairs: Seq) -> Dict | None:
+    """The mapping of a list of pairs, if their keys are known, or if their values are objects, which have no data in common."""
+    found: dict[Any, Value] = {}
+    rest = []
+    for pair in (*pairs.items, *([pairs.rest] if pairs.rest is not None else [])):
+        if not isinstance(pair, Seq) or not pair.exact or len(pair.items) != 2:
+            return None
+        key, value = pair.items
+        if isinstance(key, Const) and pair is not pairs.rest:
+            found[key.value] = value
+        elif objects_in(value):
+            rest.append(value)
+        else:
+            return None
+    return Dict(found, join_all(rest) if rest else None)
 
 
 def _iterator(source: Value | None, element: Value) -> Seq:
