@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Data, Fit, Loop, LoopKind, Score, Select, Split
+from mllint_bio.events import Data, Fit, Loop, LoopKind, Predict, Score, Select, Split
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -116,10 +116,12 @@ class TunedOnTestSet(Rule):
 
 
 def _ready(trace: Trace, score: Score, loop: Loop | None) -> bool:
-    """Whether the scored model was there before the loop, and was no candidate: the rounds test it on other rows."""
+    """Whether a model that was there before the loop, and was no candidate, predicts in it: the rounds test it on other rows."""
     fits = [fit for fit in trace.of(Fit) if fit.subject is score.subject and fit.id < score.id]
     varied = (LoopKind.CANDIDATE, LoopKind.MODEL, LoopKind.SEED)
-    return bool(fits) and not any(one is loop or one.kind in varied for fit in fits for one in fit.loops)
+    if not fits or any(one is loop or one.kind in varied for fit in fits for one in fit.loops):
+        return False
+    return any(e.subject is score.subject and any(one is loop for one in e.loops) for e in trace.of(Predict))
 
 
 def _among_searched(trace: Trace, select: Select) -> list[Score]:
