@@ -532,6 +532,9 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
     if a is None or b is None:
         return blend(run, [left, right])
     if op in ("&", "|"):
+        names = {"index", "set", "unique"}
+        if a.kind in names and b.kind in names and a.has_rows and b.has_rows:
+            return a.but(rows=_in_both(a.rows, b.rows) if op == "&" else union([a.rows, b.rows]), order=None)
         return _combine_masks(run, node, a, op, b)
     if op == "+" and a.kind == b.kind == "parameters":  # of two networks, for one optimizer
         return join(a, b)
@@ -577,6 +580,11 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
     else:
         result = result.but(activation="")
     return result.but(scores=result.scores | handwritten, linear=None, mask=None, sign=_sign(left, a, op, right, b))
+
+
+def _in_both(rows: Rows, other: Rows) -> Rows:
+    """Rows whose identifiers are in two sets of identifiers."""
+    return other if other.subset(rows) else rows if rows.subset(other) else rows.some(("in both", other))
 
 
 def _names_device(value: Value) -> bool:
@@ -925,6 +933,8 @@ def negated(run: Run, value: Value) -> Value:
             return value
         if value.kind == "noise" and value.order is not None:
             return Array(kind="mask", mask=(RandomMask(value.order), False))
+        if value.mask is None and value.kind in ("array", "table") and _is_column(value):
+            return value.but(kind="mask", mask=(_column_key(value), False))
         return value.but(
             mask=(value.mask[0], not value.mask[1]) if value.mask is not None else None, kind="mask" if value.mask else value.kind
         )
@@ -1193,7 +1203,10 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
             return value.but(rows=value.rows.some(run.first_use(first, node)))  # some of its positions, collected one by one
         if not rowwise and not isinstance(first.element(), Const):
             return functools.reduce(lambda data, columns: choose_columns(run, data, columns), inner, value)
-        return value.but(rows=value.rows.some(run.site(node))) if value.has_rows and rowwise else value
+        if not (value.has_rows and rowwise):
+            return value
+        named = frozenset(a.rows for a in inner if a.has_rows)  # one helper cuts a table for each of several lists
+        return value.but(rows=value.rows.some((run.site(node), named) if named else run.first_use(first, node)))
     if isinstance(first, Array):
         return _by_array(run, value, first, node, rowwise)
     return value
@@ -1247,7 +1260,7 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
             if isinstance(key, RandomMask):
                 _note_random(run, node, value, key, positive)
             return value.but(rows=value.rows.select(key, positive), learned=learned)
-        return value.but(rows=value.rows.some(run.site(node)), learned=learned)
+        return value.but(rows=value.rows.some(run.first_use(index, node)), learned=learned)
     if index.kind == "columns" and not value.has_rows:
         return index  # names of columns
     if index.kind == "columns" or any(fact.kind.startswith("selector") for fact in index.learned):
@@ -1270,6 +1283,9 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
         and not _within(index.rows, value.rows)
     ):
         return value.but(rows=index.rows, name=value.name)  # a look-up by a column of another table: one row for each of its rows
+    if value.has_rows and index.kind in ("array", "table", "unknown") and _is_column(index):
+        role = role_of_name(index.column)  # `data.test_mask`
+        return value.but(rows=value.rows.select(_column_key(index), True), name=index.column if role else value.name)
     if value.has_rows and (index.kind in ("array", "table", "unknown", "noise") or (rowwise and index.kind == "unique")):
         return value.but(rows=value.rows.some(("by", _key_of(index), run.site(node) if not _key_of(index) else None)))
     return value
@@ -1349,6 +1365,17 @@ def _within(rows: Rows, table: Rows) -> bool:
     """Whether the rows were taken from the table."""
     start = table.steps()
     return rows.steps()[: len(start)] == start
+
+
+def _is_column(index: Array) -> bool:
+    """Whether an index is one column of a table or a member of a graph, as it stands there."""
+    return bool(index.column) and index.has_rows and index.prediction is None and index.mask is None
+
+
+def _column_key(index: Array) -> Hashable:
+    """Key of the rows that a column of yes and no marks; those of two roles (`train_mask`, `test_mask`) mark different rows."""
+    role = role_of_name(index.column)
+    return Equals(("marks", index.rows), role) if role else ("marks", index.rows, index.name, index.column)
 
 
 def _key_of(index: Array) -> Any:
