@@ -33,7 +33,7 @@ from mllint_bio.predict.values import (
     options,
     role_of_name,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Bound, Derived, Equals, Part, Rows, Selection, Slice, Step, joined, union
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Derived, Equals, Part, Rows, Selection, Slice, Step, Subset, joined, union
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Call, Run
@@ -827,9 +827,9 @@ def _positive(op: str) -> str:
 
 
 def _identity(left: Value, op: str, right: Value) -> Value:
-    if isinstance(right, Const) and right.value is None:
+    if isinstance(right, Const) and (right.value is None or isinstance(right.value, bool)):
         if isinstance(left, Const):
-            return Const((left.value is None) == (op == "is"))
+            return Const((left.value is right.value) == (op == "is"))
         if isinstance(left, (Obj, Seq, Dict, Func)):
             return Const(op == "is not")
     return UNKNOWN
@@ -1205,8 +1205,8 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
             return functools.reduce(lambda data, columns: choose_columns(run, data, columns), inner, value)
         if not (value.has_rows and rowwise):
             return value
-        named = frozenset(a.rows for a in inner if a.has_rows)  # one helper cuts a table for each of several lists
-        return value.but(rows=value.rows.some((run.site(node), named) if named else run.first_use(first, node)))
+        listed = frozenset(a.rows for a in inner if a.has_rows)  # one helper cuts a table for each of several lists
+        return value.but(rows=value.rows.some((run.site(node), listed) if listed else run.first_use(first, node)))
     if isinstance(first, Array):
         return _by_array(run, value, first, node, rowwise)
     return value
@@ -1729,6 +1729,8 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
         nested = len(list(run.loops))
         if nested and _cuts_windows(run, run.loops):
             argument = _of_one_recording(argument)
+        if nested and run.loops[-1].kind is LoopKind.GROUP and run.loops[-1] not in (value.cells.get("#made") or ()):
+            argument = _one_of_each(run, argument)
         item = _grouped(run, argument, value) if nested >= 2 else argument
         if nested:
             _collect(run, value, _sorted_out(run, value, item))
@@ -1885,6 +1887,32 @@ def _grouped(run: Run, value: Value, sequence: Seq) -> Value:
     if isinstance(value, Seq):
         return Seq(value.kind, [_grouped(run, item, sequence) for item in value.items], value.rest)
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class OneOfEach:
+    """Key of rows that were collected in a loop over groups, one record of each group."""
+
+    loop: Site
+
+
+def _one_of_each(run: Run, value: Value) -> Value:
+    """What is appended once for each group is one record of the group, until records of several rows are joined."""
+    if isinstance(value, Array) and value.has_rows and value.rows.steps()[:1] and value.rows.steps()[0] in run.repeated:
+        return value.but(rows=value.rows.some(OneOfEach(run.loops[-1].at)))
+    if isinstance(value, Seq):
+        return Seq(value.kind, [_one_of_each(run, item) for item in value.items], value.rest)
+    if isinstance(value, Dict):
+        items = {name: _one_of_each(run, item) for name, item in value.items.items()}
+        return Dict(items, value.rest) if any(items[name] is not item for name, item in value.items.items()) else value
+    return value
+
+
+def rejoined(run: Run, value: Array) -> Array:
+    """Records of one group each, joined below each other: several rows of each group again."""
+    steps = value.rows.steps()
+    each = any(isinstance(step, Subset) and isinstance(step.key, OneOfEach) for step in steps)
+    return value.but(group=value.group or run.repeated.get(steps[0], "")) if each else value
 
 
 def _over_objects(loops: Sequence[Loop], inner: Loop | None) -> list[Loop]:
@@ -2670,7 +2698,10 @@ def note_repetition(run: Run, rows: Rows, entity: str) -> None:
 def repetition_of(run: Run, rows: Rows) -> str:
     """The entity of which the table has several rows, if the code proves one; grouping by it leaves one row each."""
     steps = rows.steps()
-    if any(isinstance(step, Derived) and step.how == "aggregate" for step in steps):
+    if any(
+        isinstance(step, Derived) and step.how == "aggregate" or isinstance(step, Subset) and isinstance(step.key, OneOfEach)
+        for step in steps
+    ):
         return ""
     return run.repeated.get(steps[0], "") if steps else ""
 

@@ -695,6 +695,7 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         operation._draw(op, UNKNOWN)
         rest = first.rest if isinstance(first, Seq) and not first.items and op == "concat" else None
         if isinstance(rest, Array) and rest.owner != "repeated":
+            rest = rest if name == "stack" else arrays.rejoined(run, rest)
             return rest.but(kind="noise" if rest.kind == "noise" else "array", linear=None, mask=None, ordered=rest.ordered)
         listed = op == "concat" and len(call_.args) <= 2 and name not in ("append", "insert")
         parts = [a for v in ([first] if listed else call_.args) for a in arrays_in(v)]
