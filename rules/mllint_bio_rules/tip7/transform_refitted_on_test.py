@@ -22,9 +22,9 @@ class TransformRefittedOnTest(Rule):
     sibling was fitted on the training rows: scalers, imputers, hand-written statistics, category codes (`codes`), and
     decompositions, vectorisers or selectors whose columns then no longer correspond (`decompose`).
 
-    Not reported: row-wise transforms; statistics per sample or image; a separate model per cohort; protocols declared as
-    `per-cohort-standardised` (info); `factorize(sort=True)` of the labels of each part, whose codes agree while every part
-    holds every class.
+    Not reported: row-wise transforms; statistics per sample or image; components of each part that are only drawn; a separate
+    model per cohort; protocols declared as `per-cohort-standardised` (info); `factorize(sort=True)` of the labels of each part,
+    whose codes agree while every part holds every class.
 
     ## Why it is bad
     The value 1.0 means one thing to the model and another in the test rows; code 2 may be another tissue.
@@ -67,6 +67,8 @@ class TransformRefittedOnTest(Rule):
                 continue
             if not self._trained_on(trace, before[-1].data) or not (used := self._used(trace, again)):
                 continue
+            if used == "named" and kind_of(again) in NEW_COLUMNS and not self._shapes(trace, before):
+                continue  # components that nobody trains on are a picture of each part
             told.add(again.at)
             proven = used == "read" and before[-1].data.rows.disjoint(again.data.rows)
             kind = kind_of(again)
@@ -104,6 +106,12 @@ class TransformRefittedOnTest(Rule):
     @staticmethod
     def _trained_on(trace: Trace, data: Data) -> bool:
         return data.named_role == "train" or any(data.rows.overlap(rows) for rows in trace.training_rows)
+
+    @staticmethod
+    def _shapes(trace: Trace, fits: list[Fit]) -> bool:
+        """Whether something is fitted on what one of these made of the rows."""
+        numbers = {fit.id for fit in fits}
+        return any(fact.fit in numbers for later in trace.of(Fit) for fact in later.data.learned)
 
     @staticmethod
     def _used(trace: Trace, fit: Fit) -> str:
