@@ -284,7 +284,8 @@ def _unresolved_result(run: Run, call: Call, name: str) -> Value:
     rows = _common_rows(with_rows)
     if not rows.known:
         return result.but(kind="unknown", rows=UNKNOWN_ROWS, name="")
-    return result.but(kind="unknown", rows=rows.some(run.site(call.node)), linear=None, mask=None, name="")
+    kind = "item" if all(a.kind == "item" for a in with_rows) else "unknown"  # one file of a listing is read as one sample
+    return result.but(kind=kind, rows=rows.some(run.site(call.node)), linear=None, mask=None, name="")
 
 
 # -- iteration and unpacking -----------------------------------------------------------------------------------------
@@ -295,7 +296,9 @@ def iterated(run: Run, value: Value, node: ir.Node) -> Value:
     if isinstance(value, Choice):
         return join_all([iterated(run, option, node) for option in value.options])
     if isinstance(value, Seq):
-        return value.element()
+        member = value.element()
+        one = not value.items and isinstance(member, Array) and member.kind == "unknown" and member.has_rows
+        return member.but(kind="item") if one and isinstance(member, Array) and member.prediction is None else member
     if isinstance(value, Dict):
         keys = [Const(k) for k in value.items]
         return keys[0] if len(keys) == 1 and value.rest is None else UNKNOWN
