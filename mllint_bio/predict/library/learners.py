@@ -111,6 +111,8 @@ def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
         return Array(kind="figure", scores=scores)
     if name in ("best_estimator_", "estimator_", "best_model"):
         return _chosen(run, obj) if obj.is_a("tuner") and name == "best_estimator_" else obj
+    if name == "hypermodel" and _of_keras_tuner(obj):
+        return obj  # its `build` is asked of the tuner
     if name in ("best_params_", "best_params"):
         searches = obj.cells.get("#searches") or frozenset()
         return Array(kind="config", name=name, owner="tuned", chosen=searches)  # an argument from here was tuned
@@ -169,7 +171,34 @@ def method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
         return None
     if obj.entry is not None and obj.entry.get("style") in ("keras", "study", "keras-adapt", "lightning"):
         return None
+    if _of_keras_tuner(obj) and name in ("build", "get_best_models", "get_best_hyperparameters"):
+        return _of_search(run, obj, name, call)
     return sklearn_method(run, obj, name, call)
+
+
+def _of_keras_tuner(obj: Obj) -> bool:
+    return obj.is_a("tuner") and obj.entry is not None and obj.entry.get("style") == "keras-tuner"
+
+
+def _of_search(run: Run, obj: Obj, name: str, call: Call) -> Value:
+    """What a search with Keras Tuner gives: hyperparameters, a network built with some, the networks that it trained."""
+    if name == "get_best_hyperparameters":
+        return Seq("list", (), attribute(run, obj, "best_params_", call.node))
+    construct = obj.cells["#call"]
+    builder = construct.get("hypermodel", obj.entry.params if obj.entry is not None else ())
+    given = arrays._call(call.node, [call.at(0) or Array(kind="config", name="hp")])
+    if isinstance(builder, Obj):
+        network = run.call_method(builder, "build", given)
+    else:
+        network = run.call(builder, given) if builder is not None else UNKNOWN
+    if name == "build":
+        return network
+    trained = obj.cells.get("#fitted")
+    for one in options(network):
+        if isinstance(one, Obj) and isinstance(trained, Rows):
+            run.write(one, "#fitted", trained)
+            one.subject.facts["fitted"] = trained
+    return Seq("list", (), network)
 
 
 _RISKS = frozenset({"predict_partial_hazard", "predict_log_partial_hazard", "predict_cumulative_hazard", "predict_hazard"})
@@ -416,7 +445,7 @@ def _early_stop(run: Run, obj: Obj, call: Call, validation: Array) -> None:
 
 
 def _tune(run: Run, obj: Obj, data: Array, target: Array, call: Call) -> None:
-    """A search: hyper-parameters are chosen by scores on inner folds of the rows."""
+    """A search: hyper-parameters are chosen by scores on inner folds of the rows, or on validation rows that it is given."""
     construct = obj.cells.get("#call")
     cv = construct.get(obj.entry.get("cv") or "cv", obj.entry.params) if construct is not None and obj.entry is not None else None
     rows = data.rows
@@ -425,7 +454,11 @@ def _tune(run: Run, obj: Obj, data: Array, target: Array, call: Call) -> None:
     if predefined.has_rows and predefined.kind == "folds-of":
         predefined.view()
     site = run.site(call.node)
+    validation = _validation_of(call) if _of_keras_tuner(obj) else UNKNOWN  # it has no folds
+    folds = not validation.has_rows
     test = rows.part(("inner", site), 1, 2, fold=True) if rows.known else UNKNOWN_ROWS
+    judged = (data if folds else validation).but(rows=test if folds else validation.rows)
+    fitted = rows.part(("inner", site), 0, 2, fold=True) if folds and rows.known else rows
     metric, family, direction = scoring_of(
         construct.get("scoring", obj.entry.params) if construct and obj.entry else None, obj.subject.facts.get("task", "")
     )
@@ -434,12 +467,12 @@ def _tune(run: Run, obj: Obj, data: Array, target: Array, call: Call) -> None:
         call.node,
         metric=metric,
         family=family,
-        data=_view(data, test),
+        data=judged.view(),
         subject=obj.subject,
         direction=direction,
-        cross_validated=True,
+        cross_validated=folds,
         inputs=data.learned,
-        fitted=rows.part(("inner", site), 0, 2, fold=True) if rows.known else UNKNOWN_ROWS,
+        fitted=fitted,
     )
     run.write(obj, "#cv-scores", frozenset({number}))
     search = run.emit(
@@ -448,7 +481,7 @@ def _tune(run: Run, obj: Obj, data: Array, target: Array, call: Call) -> None:
         what="hyperparameter",
         how=obj.subject.label,
         scores=frozenset({number}),
-        data=_view(data, test),
+        data=judged.view(),
         subject=obj.subject,
         keeps=frozenset({"model"}),
     )

@@ -1253,6 +1253,7 @@ def _keras_fit(run: Run, obj: Obj, call: Call, name: str) -> Value:
     run.write(obj, "#inputs", data.learned)
     subject.facts["fitted"] = rows
     scores: frozenset[int] = frozenset()
+    _note_own_figures(run, obj, call)
     if validation.has_rows or validation.name:
         predicted = validation.but(
             prediction=Prediction(subject, validation.rows, "score"), learned=validation.learned | data.learned
@@ -1267,6 +1268,16 @@ def _keras_fit(run: Run, obj: Obj, call: Call, name: str) -> Value:
     history = Obj(Subject(api="History", role="object", at=run.site(call.node)))
     history.cells[".history"] = Array(kind="history", scores=scores, owner=(obj,))
     return history
+
+
+def _note_own_figures(run: Run, obj: Obj, call: Call) -> None:
+    """Figures that a network compiled without metrics reports by itself (in `test_step`), as far as callbacks name them."""
+    compiled = obj.cells.get("#compiled")
+    if compiled is not None and (compiled.kwargs.get("metrics") or compiled.at(2)):
+        return
+    watched = (str(one.subject.given.get("monitor", "")) for one in _flatten(call.kwargs.get("callbacks")))
+    own = {name.removeprefix("val_") for name in watched if name.startswith("val_")} - {"loss"}
+    run.write(obj, "#own-figures", tuple(sorted({*own, *(obj.cells.get("#own-figures") or ())})))
 
 
 def _callbacks(run: Run, obj: Obj, call: Call, trained: Array, validation: Array, scores: frozenset[int]) -> None:
@@ -1347,10 +1358,23 @@ def _better(metric: str, family: str) -> str:
     return "up" if family in ("label", "score") or _HIGHER.search(metric) else ""
 
 
+def _family(metric: str) -> str:
+    """The family of a figure that a Keras model reports, by its name."""
+    if "loss" in metric:
+        return "loss"
+    if "acc" in metric or metric in ("precision", "recall", "f1"):
+        return "label"
+    if any(word in metric for word in ("mse", "mae", "error")):
+        return "regression"
+    return "score" if any(word in metric for word in ("auc", "cindex", "c_index", "concordance")) else "unknown"
+
+
 def _metrics(obj: Obj, with_loss: bool) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = [("loss", "loss")] if with_loss else []
     compiled = obj.cells.get("#compiled")
     value = compiled.kwargs.get("metrics") or compiled.at(2) if compiled is not None else None
+    if value is None:
+        found.extend((name, _family(name.lower())) for name in obj.cells.get("#own-figures") or ())
     members: list[Value] = []
     if isinstance(value, Seq):
         members = [*value.items, *([value.rest] if value.rest is not None else [])]
@@ -1361,16 +1385,7 @@ def _metrics(obj: Obj, with_loss: bool) -> list[tuple[str, str]]:
     for member in members:
         if isinstance(member, Const) and isinstance(member.value, str):
             name = member.value.lower()
-            family = (
-                "label"
-                if "acc" in name or name in ("precision", "recall", "f1")
-                else "regression"
-                if any(w in name for w in ("mse", "mae", "error"))
-                else "score"
-                if "auc" in name
-                else "unknown"
-            )
-            found.append(("accuracy" if name in ("acc", "accuracy") else name, family))
+            found.append(("accuracy" if name in ("acc", "accuracy") else name, _family(name)))
         elif isinstance(member, Obj) and member.is_a("metric"):
             found.append((member.subject.label, member.subject.role.rpartition(".")[2]))
         elif isinstance(member, (Func, Ext)):
