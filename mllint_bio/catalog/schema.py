@@ -280,7 +280,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...], str]] = {
         "what the new rows are",
     ),
     "task": (
-        lambda v: v in ("classifier", "regressor", "cluster", "outlier", "ranker", "unknown"),
+        lambda v: v in ("classifier", "regressor", "survival", "cluster", "outlier", "ranker", "unknown"),
         ("estimator", "tuner"),
         "what it predicts",
     ),

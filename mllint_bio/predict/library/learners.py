@@ -565,13 +565,18 @@ def output_of(obj: Obj, name: str) -> str:
     return "label" if task == "classifier" else "value" if task == "regressor" else "unknown"
 
 
+_OWN_SCORES = {
+    "classifier": ("accuracy", "label"),
+    "regressor": ("r2", "regression"),
+    "survival": ("concordance_index", "score"),
+}  # what `score` of an estimator measures
+
+
 def _score(run: Run, obj: Obj, call: Call) -> Value:
     data = fit_data(call)
     truth = data_of(call.get("y", ("X", "y")) or UNKNOWN)
     task = obj.subject.facts.get("task", "")
-    metric, family = (
-        ("accuracy", "label") if task == "classifier" else ("r2", "regression") if task == "regressor" else ("score", "unknown")
-    )
+    metric, family = _OWN_SCORES.get(task, ("score", "unknown"))
     if obj.entry is not None and obj.entry.get("style") == "lifelines":
         asked = call.get("scoring_method", ("df", "scoring_method"))
         ranked = isinstance(asked, Const) and asked.value == "concordance_index"
@@ -935,13 +940,7 @@ _SCORERS = {
 def scoring_of(value: Value | None, task: str) -> tuple[str, str, str]:
     """(metric, family, direction) of a `scoring=` argument; the estimator's own score when it is absent."""
     if value is None or (isinstance(value, Const) and value.value is None):
-        return (
-            ("accuracy", "label", "up")
-            if task == "classifier"
-            else ("r2", "regression", "up")
-            if task == "regressor"
-            else ("score", "unknown", "up")
-        )
+        return (*_OWN_SCORES.get(task, ("score", "unknown")), "up")
     if isinstance(value, Const) and isinstance(value.value, str):
         name = value.value
         if name in _SCORERS:
