@@ -19,7 +19,8 @@ class TunedOnTestSet(Rule):
     ## What it does
     Follows the rows that a search reads (the objective of a tuner, a loop over candidates that keeps the best) and
     reports the choice when a figure of the same rows is reported and no other held-out part gives one; also a search
-    that cross-validates over all rows, those of the test part included, before that part is scored. The number
+    that cross-validates over all rows, those of the test part included, before that part is scored, or before a model
+    with the parameters that it found is cross-validated on the same rows. The number
     of features, chosen this way, is the variant `[feature-count]`. `[all-reported]` (information, preview): all
     candidates are scored on the test rows and shown, none is named best. Nested cross-validation, rows called test
     when another disjoint part is reported, and the score of a search that leaves a part of the rows untouched for
@@ -141,12 +142,32 @@ def _configured(trace: Trace, select: Select) -> list[Score]:
     searched = next((f.data for f in trace.of(Fit) if f.subject is select.subject and f.at == select.at), Data())
     if select.subject is None or not searched.rows.known or untouched(trace, searched, ""):
         return []
-    return [
+    once = [
         score
         for score in figures(trace)
         if score.id > select.id
         and score.subject is not None
         and (score.subject is select.subject or select.id in score.subject.facts.get("searches", ()))
-        and (score.cross_validated or score.data.rows.disjoint(score.fitted))
+        and score.data.rows.disjoint(score.fitted)
+        and score.data.rows.subset(searched.rows)
+    ]
+    return once or _cross_validated_after(trace, select, searched)
+
+
+def _cross_validated_after(trace: Trace, select: Select, searched: Data) -> list[Score]:
+    """Reported cross-validations, over the rows that a search had read, of another model with the parameters that it found.
+
+    The search itself, cross-validated, is searched anew in every fold.
+    """
+    if set_aside(trace, searched):
+        return []
+    return [
+        score
+        for score in trace.of(Score)
+        if score.id > select.id
+        and score.cross_validated
+        and score.subject not in (None, select.subject)
+        and select.id in score.subject.facts.get("searches", ())
+        and trace.reported(score)
         and score.data.rows.subset(searched.rows)
     ]
