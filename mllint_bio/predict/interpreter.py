@@ -217,6 +217,7 @@ class Run:
         self.stepped: dict[Loop, tuple[bool, bool]] = {}  # loop with optimizer steps -> (in an inner loop, over a loader)
         self.drawn = 0  # number of arrays that were drawn
         self.indexed: dict[int, tuple[Value, Any]] = {}  # see `first_use`; holds the values, so that no id comes twice
+        self.rounds: tuple[int, ...] = ()  # of the loops around that are executed member by member, which member it is
         self.visits: dict[Any, int] = {}  # (loader, place of the pass) -> number of the pass
         self.backward: Array = UNKNOWN  # the loss of the last backward pass
         self.applied: dict[Subject, Obj] = {}  # networks known only from their use
@@ -273,7 +274,8 @@ class Run:
 
     def first_use(self, value: Value, node: ir.Node) -> Any:
         """What tells an index of unknown content from others: the place where this very value first chose rows."""
-        return self.indexed.setdefault(id(value), (value, (self.site(node), self.calls)))[1]
+        place = (self.site(node), self.calls, self.rounds) if self.rounds else (self.site(node), self.calls)
+        return self.indexed.setdefault(id(value), (value, place))[1]
 
     def amend(self, number: int, **fields: Any) -> None:
         """Complete an event with facts that were learnt later."""
@@ -566,8 +568,9 @@ class Run:
         if isinstance(value, Choice):
             fitting = [o for o in value.options if isinstance(o, Seq) and o.exact and len(o.items) == len(targets)]
             if fitting and starred is None:
+                one_of = self.site(node)  # all targets get theirs from the same one
                 for position, target in enumerate(targets):
-                    self.assign(target, join_all([o.items[position] for o in fitting]), node)
+                    self.assign(target, join_all([o.items[position] for o in fitting], one_of), node)
                 return
             value = join_all([o.element() if isinstance(o, (Seq, Dict)) else o for o in value.options])
         if isinstance(value, Seq) and value.exact:
@@ -733,11 +736,12 @@ class Run:
         return self._repeat(node, loop, enter, node.body, node.orelse)
 
     def _unrolled(self, node: ir.For, loop: Loop, members: Sequence[Value]) -> Flow:
-        outer = self.loops
+        outer, rounds = self.loops, self.rounds
         self.loops = (*outer, loop)
         frame = self.frames[-1]
         try:
-            for member in members:
+            for number, member in enumerate(members):
+                self.rounds = (*rounds, number)
                 self.assign(node.target, member, node.target)
                 exits: list[dict[str, Value]] = []
                 frame.exits.append(exits)
@@ -751,7 +755,7 @@ class Run:
                 if flow is Flow.RAISE:
                     break
         finally:
-            self.loops = outer
+            self.loops, self.rounds = outer, rounds
         library.loop_done(self, loop)
         return Flow.NEXT
 

@@ -1021,7 +1021,8 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
             entered(run, value, index, run.call(value.cells["#default"], _call(node, [])))
         one = value.element()
         if isinstance(one, Array) and one.has_rows and not value.items:  # one entry of many: not all of their rows
-            return one.but(rows=one.rows.some(run.site(node)))
+            key = run.first_use(index, node) if isinstance(index, Array) else run.site(node)
+            return one.but(rows=one.rows.some(key))
         return one
     if isinstance(value, Bound_) and isinstance(value.receiver, Array):
         return subscript(run, value.receiver, indices, node)
@@ -1270,6 +1271,8 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
         return choose_columns(run, value, index)
     if index.kind in ("config", "unknown") and value.has_rows and (value.kind == "array" or rowwise) and not index.has_rows:
         return value.but(rows=value.rows.some(run.first_use(index, node)))
+    if _opaque(value):  # one entry of many
+        return value.but(rows=value.rows.some(run.first_use(index, node)))
     foreign = index.kind in ("item", "weights") and index.has_rows and value.has_rows and not _within(index.rows, value.rows)
     told = index.kind in ("item", "unknown") and bool(role_of_name(index.name)) and value.has_rows  # `X[train_idx]`
     if (foreign or told) and value.kind in ("array", "table"):  # positions that another file holds
@@ -1291,6 +1294,9 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
         return value.but(rows=value.rows.select(_column_key(index), True), name=index.column if role else value.name)
     if value.has_rows and (index.kind in ("array", "table", "unknown", "noise") or (rowwise and index.kind == "unique")):
         return value.but(rows=value.rows.some(("by", _key_of(index), run.site(node) if not _key_of(index) else None)))
+    if value.kind == "index" and value.has_rows:  # positions within a list of positions
+        inside = index.has_rows and index.rows != value.rows and _within(index.rows, value.rows)
+        return value.but(rows=index.rows if inside else value.rows.some(run.first_use(index, node)))
     return value
 
 
@@ -2251,6 +2257,8 @@ class Operation:
     def sample(self, value: Array, other: Value | None) -> Value:
         frac, replace = self.literal("frac"), self.literal("replace")
         site = self.run.site(self.call.node)
+        if "size" in self.params and self.argument("size") in (None, NONE) and not self.call.open and value.has_rows:
+            return value.but(rows=value.rows.some(site))  # one of them
         if replace is True and value.has_rows:
             made = value.rows.derived(site, "bootstrap", self.run.branch)
             self.run.emit(Resample, self.call.node, data=value.view(), result=made, lineage="bootstrap", api=self.name)
