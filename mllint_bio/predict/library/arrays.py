@@ -1295,8 +1295,8 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
     if value.has_rows and (index.kind in ("array", "table", "unknown", "noise") or (rowwise and index.kind == "unique")):
         return value.but(rows=value.rows.some(("by", _key_of(index), run.site(node) if not _key_of(index) else None)))
     if value.kind == "index" and value.has_rows:  # positions within a list of positions
-        inside = index.has_rows and index.rows != value.rows and _within(index.rows, value.rows)
-        return value.but(rows=index.rows if inside else value.rows.some(run.first_use(index, node)))
+        narrower = index.has_rows and index.rows != value.rows and _within(index.rows, value.rows)
+        return value.but(rows=index.rows if narrower else value.rows.some(run.first_use(index, node)))
     return value
 
 
