@@ -2423,6 +2423,8 @@ class Operation:
         )
 
     def argmax(self, value: Array, other: Value | None) -> Value:
+        if "min" in self.name and (not value.scores or self.over_columns()):
+            return value  # the nearest of some centres, as against the class of the largest output
         if value.prediction is not None and (not value.scores or self.over_columns()):
             label = value.but(prediction=_as_output(value.prediction, "label"), activation="", linear=None)
             return _values_and_indices(value, label) if self.name in ("topk", "max") else label
@@ -2472,6 +2474,12 @@ class Operation:
 
     def where(self, value: Array, other: Value | None) -> Value:
         if self.call.at(1) is not None:
+            arms = [arm for arm in (self.call.at(1), self.call.at(2)) if isinstance(arm, Array)]
+            stats = [arm for arm in arms if arm.stat is not None]
+            if len(stats) == 1 and len(arms) == 1:
+                return stats[0]  # `where(deviation < 1e-8, 1, deviation)`
+            if len(stats) == 1 and len(arms) == 2 and value.prediction is None:  # `where(isnan(data), medians, data)`
+                return filled(self.run, next(arm for arm in arms if arm is not stats[0]), stats[0], self.name)
             merged = blend(self.run, [v for v in self.call.everything() if not isinstance(v, Const)])
             if value.prediction is not None:
                 return merged.but(prediction=_as_output(value.prediction, "label"), mask=None)

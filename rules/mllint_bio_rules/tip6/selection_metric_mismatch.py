@@ -78,6 +78,8 @@ class SelectionMetricMismatch(Rule):
         }  # counts bad epochs, or tracks the worst
         if len(better) != 1 or "" in better or not select.direction or select.direction in better or unclear:
             return None
+        if scores and any(other.scores == select.scores and other.direction in better for other in trace.of(Select)):
+            return None  # the worst is shown beside the best
         wanted, metric = better.pop(), scores[0].metric if scores else select.metric
         return self.finding(
             select,
