@@ -551,7 +551,7 @@ def loader(run: Run, entry: Entry, call: Call) -> Value:
         subject=subject,
         data=data.view(),
         shuffle=shuffle,
-        drop_last=_literal_bool(run, entry, call, "drop_last"),
+        drop_last=not _one_by_one(call, entry) and _literal_bool(run, entry, call, "drop_last"),
         workers=workers if isinstance(workers, int) else 0 if workers is None else None,
         sampler=kind,
         generators=held,
@@ -571,6 +571,12 @@ def _literal_bool(run: Run, entry: Entry, call: Call, field: str) -> bool | None
     parameter = entry.get(field)
     if parameter is None:
         return False
+def _one_by_one(call: Call, entry: Entry) -> bool:
+    """Whether a batch is one sample: the last batch is never short then."""
+    size = call.get("batch_size", entry.params)
+    return isinstance(size, Const) and size.value == 1
+
+
     if isinstance(parameter, bool):
         return parameter
     value = calls.literal(call, entry, parameter)
