@@ -136,13 +136,15 @@ class Frame:
 
 @dataclass(eq=False)
 class Call:
-    """Arguments of one call. `open`: more may have come through `*args` or `**kwargs` of unknown content, `spread`."""
+    """Arguments of one call. `open`: more may have come through `*args` or `**kwargs` of unknown content, `spread`; `unpacked`
+    is the sequence behind the last `*args` whose length is not known."""
 
     node: ir.Expr
     args: list[Value]
     kwargs: dict[str, Value]
     open: bool = False
     spread: list[Value] = field(default_factory=list)
+    unpacked: Seq | None = None
 
     def get(self, name: str, params: Sequence[str] = ()) -> Value | None:
         """Argument for a parameter, by keyword or by its position in `params`; None when it is not given."""
@@ -1047,6 +1049,7 @@ class Run:
                     call.args.extend(value.items)
                 else:
                     call.open = True
+                    call.unpacked = value if isinstance(value, Seq) else None
                     if not isinstance(value, Const):
                         call.args.append(library.iterated(self, value, expression))
             elif keyword == "**":

@@ -202,6 +202,13 @@ class Seq(Heap):
         """One member, whichever."""
         return self._joined(self.items)
 
+    def in_order(self) -> list[Value]:
+        """The members in their order, `rest` standing where the unknown ones are: before those that were added after it."""
+        if self.rest is None:
+            return list(self.items)
+        first = len(self.items) - min(self.cells.get("#tail") or 0, len(self.items))
+        return [*self.items[:first], self.rest, *self.items[first:]]
+
 
 class Dict(Heap):
     """Mapping with known constant keys; `rest` stands for values under unknown keys."""

@@ -454,12 +454,16 @@ def comprehended(
     run: Run, node: ir.Comprehension, element: Value, iterables: Sequence[Value], filtered: bool, conditions: Sequence[Value]
 ) -> Value:
     """Result of a comprehension whose element and conditions were evaluated once."""
+        if sequence.rest is not None:
+            run.write(sequence, "#tail", (sequence.cells.get("#tail") or 0) + len(members) - len(sequence.items))
     first = iterables[0] if iterables else UNKNOWN
     hits = [one.scores for one in conditions if isinstance(one, Array) and one.kind == "hits"]
     if hits and isinstance(element, Const):  # `sum(1 for a, b in zip(predicted, truth) if a == b)`
         element = Array(kind="figure", scores=frozenset[int]().union(*hits))
     named = _selected([one for one in conditions if isinstance(one, Array) and one.kind == "columns"], element)
     if named is not element:
+    if sequence.cells.get("#tail"):
+        run.write(sequence, "#tail", 0)
         return Seq("set" if node.kind == "set" else "list", (), named)
     if (
         len(iterables) == 1

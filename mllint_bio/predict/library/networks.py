@@ -32,6 +32,7 @@ from mllint_bio.predict import ir
 from mllint_bio.predict.library import arrays, calls, hooks, learners, passes
 from mllint_bio.predict.library.arrays import arrays_in, blend, data_of, emit_score, objects_in
 from mllint_bio.predict.values import (
+    MAX_CHOICES,
     NONE,
     UNKNOWN,
     Array,
@@ -373,13 +374,16 @@ def layer(run: Run, entry: Entry, call: Call) -> Value:
     obj.cells["#mode"] = "train"
     if entry.get("container"):
         values: list[Value] = []
-        for value in call.args:
+        for value in [call.unpacked] if call.unpacked is not None and len(call.args) == 1 else call.args:
             if isinstance(value, Dict):
                 values.extend(value.items.values())
             elif isinstance(value, Seq):
-                values.extend(value.items)
-                if value.rest is not None:
-                    values.append(value.rest)
+                for member in value.in_order():
+                    values.append(member)
+                    if member is value.rest and isinstance(member, Choice) and len(member.options) >= MAX_CHOICES:
+                        values.append(
+                            Obj(Subject(api="layer", role="layer", at=subject.at))
+                        )  # which layer comes last is not known
             else:
                 values.append(value)
         obj.cells["#children"] = Seq("list", values)
