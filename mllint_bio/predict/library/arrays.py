@@ -280,7 +280,8 @@ def _unresolved_result(run: Run, call: Call, name: str) -> Value:
     # It may well have sorted them, or have applied a layer of its own.
     result = blend(run, found).but(unordered=None, activation="", activated_at=None) if found else UNKNOWN
     if not with_rows:
-        return result.but(kind="unknown", rows=run.source(call.node, name), prediction=None, name="")
+        rows = UNKNOWN_ROWS if _is_tool(name, call) else run.source(call.node, name)
+        return result.but(kind="unknown", rows=rows, prediction=None, name="")
     rows = _common_rows(with_rows)
     if not rows.known:
         return result.but(kind="unknown", rows=UNKNOWN_ROWS, name="")
@@ -289,6 +290,19 @@ def _unresolved_result(run: Run, call: Call, name: str) -> Value:
 
 
 # -- iteration and unpacking -----------------------------------------------------------------------------------------
+
+_CLASS_NAME_OF_CODE = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*$")
+_HOLDS_DATA = re.compile(
+    r"data|set|load|read|corpus|cohort|batch|sampl|generator|record|image|table|frame|feature|split|store", re.I
+)
+
+
+def _is_tool(name: str, call: Call) -> bool:
+    """Whether an unknown class is built of nothing that names data: `Preprocessor()` processes rows, it has none."""
+    last = name.rsplit(".", 1)[-1]
+    named = any(isinstance(v, Const) and isinstance(v.value, str) for v in call.everything())
+    return not named and bool(_CLASS_NAME_OF_CODE.match(last)) and not _HOLDS_DATA.search(last)
+
 
 
 def iterated(run: Run, value: Value, node: ir.Node) -> Value:
