@@ -340,6 +340,8 @@ def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | Non
         return None
     if _is_check(node) or _mixed(run, scores):
         return None
+    if isinstance(test, Choice) and any(isinstance(one, (Seq, Dict)) for one in test.options):  # whether there are results
+        return None
     what = what_is_chosen(run, scores)
     if not what or what == "batch" or (what != "epoch" and _against_number(node)):
         return None
@@ -358,12 +360,18 @@ def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | Non
 _CHECKS = re.compile(r"^(is_?(nan|inf|finite|null|na|none)|not_?(null|na)|hasattr|isinstance|any|all|len)$", re.I)
 
 
+_FLAG = re.compile(r"best|better|improv|stop|^is_", re.I)
+
+
 def _is_check(node: ir.Expr) -> bool:
     """Whether a test asks if a figure exists or is a number, not how good it is."""
     if isinstance(node, ir.Unary):
         return _is_check(node.value)
     if isinstance(node, ir.Boolean):
         return _is_check(node.left) and _is_check(node.right)
+    if isinstance(node, ir.Subscript):  # `if result["history"]`; a flag is called after what it says
+        keys = [str(key.value) for key in node.index if isinstance(key, ir.Constant)]
+        return not any(_FLAG.search(name) for name in (_text_of(node), *keys))
     if isinstance(node, ir.Compare):  # `loss == loss`, `loss is None`, `gain > 0`
         against_zero = any(isinstance(other, ir.Constant) and other.value == 0 for _, other in node.rest)
         return against_zero or not any(operator[:1] in "<>" for operator, _ in node.rest)
