@@ -454,10 +454,10 @@ class Score(Event):
 @_event
 class Select(Event):
     """A choice is made by looking at scores. what: epoch, checkpoint, early-stop, learning-rate, hyperparameter, model,
-    threshold, features, seed, fold, split. how: the mechanism (`if`, `max`, `argmax`, `callback`, `tuner`, the API's name).
-    scores: ids of the Score events that it reads; data: the rows that those scores saw; direction: up or down as the program
-    compares, empty if not known; keeps: what the branch keeps (score, weights, saved, model, candidate: the name of the model of
-    that round, stop); restored: the best weights are put back."""
+    threshold, features, seed, fold, split; range: nothing, an extreme places something in a drawing. how: the mechanism (`if`,
+    `max`, `argmax`, `callback`, `tuner`, the API's name). scores: ids of the Score events that it reads; data: the rows that
+    those scores saw; direction: up or down as the program compares, empty if not known; keeps: what the branch keeps (score,
+    weights, saved, model, candidate: the name of the model of that round, stop); restored: the best weights are put back."""
 
     what: str
     how: str

@@ -11,7 +11,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
-from mllint_bio.events import Data, Draw, Fit, Learned, Loop, LoopKind, Pairing, Resample, Score, Site, Split, Subject, Unordered
+from mllint_bio.events import (
+    Data,
+    Draw,
+    Fit,
+    Learned,
+    Loop,
+    LoopKind,
+    Pairing,
+    Resample,
+    Score,
+    Select,
+    Site,
+    Split,
+    Subject,
+    Unordered,
+)
 from mllint_bio.predict import ir
 from mllint_bio.predict.values import (
     NONE,
@@ -88,6 +103,7 @@ def objects_in(value: Value | None, depth: int = 2) -> list[Obj]:
     return []
 
 
+PLAIN_EXTREMES = ("max", "min", "amax", "amin", "nanmax", "nanmin")
 _CONDENSES = {
     "mean": "mean",
     "nanmean": "mean",
@@ -273,6 +289,19 @@ def absorb(run: Run, call: Call, name: str = "") -> Value:
     return _unresolved_result(run, call, name)
 
 
+_CLASS_NAME_OF_CODE = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*$")
+_HOLDS_DATA = re.compile(
+    r"data|set|load|read|corpus|cohort|batch|sampl|generator|record|image|table|frame|feature|split|store", re.I
+)
+
+
+def _is_tool(name: str, call: Call) -> bool:
+    """Whether an unknown class is built of nothing that names data: `Preprocessor()` processes rows, it has none."""
+    last = name.rsplit(".", 1)[-1]
+    named = any(isinstance(v, Const) and isinstance(v.value, str) for v in call.everything())
+    return not named and bool(_CLASS_NAME_OF_CODE.match(last)) and not _HOLDS_DATA.search(last)
+
+
 def _unresolved_result(run: Run, call: Call, name: str) -> Value:
     run.unresolved(name, call)
     found = [a for v in call.everything() for a in arrays_in(v)]
@@ -290,19 +319,6 @@ def _unresolved_result(run: Run, call: Call, name: str) -> Value:
 
 
 # -- iteration and unpacking -----------------------------------------------------------------------------------------
-
-_CLASS_NAME_OF_CODE = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*$")
-_HOLDS_DATA = re.compile(
-    r"data|set|load|read|corpus|cohort|batch|sampl|generator|record|image|table|frame|feature|split|store", re.I
-)
-
-
-def _is_tool(name: str, call: Call) -> bool:
-    """Whether an unknown class is built of nothing that names data: `Preprocessor()` processes rows, it has none."""
-    last = name.rsplit(".", 1)[-1]
-    named = any(isinstance(v, Const) and isinstance(v.value, str) for v in call.everything())
-    return not named and bool(_CLASS_NAME_OF_CODE.match(last)) and not _HOLDS_DATA.search(last)
-
 
 
 def iterated(run: Run, value: Value, node: ir.Node) -> Value:
@@ -438,12 +454,16 @@ def _grow(run: Run, sequence: Seq, items: Iterable[Value]) -> None:
     if len(members) > 64:
         _collect(run, sequence, join_all(list(items)))
     else:
+        if sequence.rest is not None:
+            run.write(sequence, "#tail", (sequence.cells.get("#tail") or 0) + len(members) - len(sequence.items))
         run.write(sequence, "items", members)
 
 
 def _collect(run: Run, sequence: Seq, value: Value) -> None:
     """Add a value that stands for an unknown number of members."""
     run.write(sequence, "rest", value if sequence.rest is None else join(sequence.rest, value))
+    if sequence.cells.get("#tail"):
+        run.write(sequence, "#tail", 0)
 
 
 def coded(run: Run, node: ir.Node, iterables: Sequence[Value]) -> None:
@@ -468,16 +488,12 @@ def comprehended(
     run: Run, node: ir.Comprehension, element: Value, iterables: Sequence[Value], filtered: bool, conditions: Sequence[Value]
 ) -> Value:
     """Result of a comprehension whose element and conditions were evaluated once."""
-        if sequence.rest is not None:
-            run.write(sequence, "#tail", (sequence.cells.get("#tail") or 0) + len(members) - len(sequence.items))
     first = iterables[0] if iterables else UNKNOWN
     hits = [one.scores for one in conditions if isinstance(one, Array) and one.kind == "hits"]
     if hits and isinstance(element, Const):  # `sum(1 for a, b in zip(predicted, truth) if a == b)`
         element = Array(kind="figure", scores=frozenset[int]().union(*hits))
     named = _selected([one for one in conditions if isinstance(one, Array) and one.kind == "columns"], element)
     if named is not element:
-    if sequence.cells.get("#tail"):
-        run.write(sequence, "#tail", 0)
         return Seq("set" if node.kind == "set" else "list", (), named)
     if (
         len(iterables) == 1
@@ -529,6 +545,20 @@ _FOLD: dict[str, Callable[[Any, Any], Any]] = {
 _WIDE = re.compile(r"%[^%a-zA-Z]*\d{4}")  # a format whose result is long however short its arguments are
 
 
+def _with_margin(run: Run, node: ir.Node, number: int, op: str, by: Any) -> None:
+    """`1.1 * max(values)`, `min(values) - 0.05`, `0.02 * max(values)`: an extreme places something in a drawing, and nothing is
+    chosen by it."""
+    select = run.events[number]
+    if not isinstance(select, Select) or isinstance(by, bool) or not isinstance(by, (int, float)) or by <= 0:
+        return
+    largest = "max" in select.how
+    scaled = op == "*" and (by <= 0.2 or (1 < by <= 2 if largest else by < 1))
+    if select.how not in PLAIN_EXTREMES or all(one.id != select.at.node for one in ir.walk(node)):
+        return
+    if scaled or (op == ("+" if largest else "-") and by < 1):
+        run.amend(number, what="range", scores=frozenset())
+
+
 def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value:
     """`left op right`."""
     if isinstance(left, Const) and isinstance(right, Const):
@@ -557,6 +587,9 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
         if a.kind in names and b.kind in names and a.has_rows and b.has_rows:
             return a.but(rows=_in_both(a.rows, b.rows) if op == "&" else union([a.rows, b.rows]), order=None)
         return _combine_masks(run, node, a, op, b)
+    for extreme, other in ((a, right), (b, left)):
+        if isinstance(extreme.owner, tuple) and extreme.owner[:1] == ("chosen",) and isinstance(other, Const):
+            _with_margin(run, node, extreme.owner[1], op, other.value)
     if op == "+" and a.kind == b.kind == "parameters":  # of two networks, for one optimizer
         return join(a, b)
     if op == "-" and a.kind in ("index", "set") and b.kind in ("index", "set") and a.has_rows and b.has_rows:

@@ -28,7 +28,7 @@ from mllint_bio.events import (
     ZeroGrad,
 )
 from mllint_bio.predict import ir
-from mllint_bio.predict.library.arrays import as_figure, condensed, directed, lies_by_class, scores_of
+from mllint_bio.predict.library.arrays import PLAIN_EXTREMES, as_figure, condensed, directed, lies_by_class, scores_of
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value, options, role_of_name
 
 if TYPE_CHECKING:
@@ -594,7 +594,10 @@ def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False
         scores=value.scores,
         data=scored_data(run, value.scores),
         metric=_metric(run, value.scores),
-        direction=directed("up" if "max" in how else "down" if "min" in how else "", value),
+        # The largest loss among others may well be told as the worst; only who takes what it belongs to takes it for the best.
+        direction=""
+        if how in PLAIN_EXTREMES and not key
+        else directed("up" if "max" in how else "down" if "min" in how else "", value),
         keeps=frozenset({"model" if what == "model" and (key or how.startswith(("arg", "idx"))) else "score"}),
     )
     chosen = frozenset({number}) if what == "threshold" else frozenset()

@@ -571,16 +571,16 @@ def loader(run: Run, entry: Entry, call: Call) -> Value:
     return obj
 
 
-def _literal_bool(run: Run, entry: Entry, call: Call, field: str) -> bool | None:
-    parameter = entry.get(field)
-    if parameter is None:
-        return False
 def _one_by_one(call: Call, entry: Entry) -> bool:
     """Whether a batch is one sample: the last batch is never short then."""
     size = call.get("batch_size", entry.params)
     return isinstance(size, Const) and size.value == 1
 
 
+def _literal_bool(run: Run, entry: Entry, call: Call, field: str) -> bool | None:
+    parameter = entry.get(field)
+    if parameter is None:
+        return False
     if isinstance(parameter, bool):
         return parameter
     value = calls.literal(call, entry, parameter)
