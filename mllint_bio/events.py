@@ -472,12 +472,14 @@ class Select(Event):
 
 @_event
 class Weights(Event):
-    """Weights are captured or put back. action: reference (`best = model.state_dict()`), copy, save, load; name: variable or
-    path; improving: the capture stands in the branch of a Select."""
+    """Weights are captured or put back. action: reference (`best = model.state_dict()`), alias (`best = model`), copy, save,
+    load; name: variable or path; of: the variable that holds what is saved; improving: the capture stands in the branch of a
+    Select."""
 
     subject: Subject | None
     action: str
     name: str = ""
+    of: str = ""
     improving: bool = False
 
 

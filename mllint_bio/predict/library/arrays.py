@@ -57,6 +57,7 @@ _FIELD = re.compile(r"\{(\w+)\.(\w+)")
 _MAY_ACT = re.compile(
     r"random|rand\b|seed|shuffle|sample|fit|load|read_|open\(|predict|score|model|choice|permutation|mean|std|max|min"
 )
+COPIED = "copied"  # among the owners of weights that later steps do not change
 POSITIONS = "indices"  # label of the rows that counted positions stand for, until they index a table
 _RESULTS_DEPTH = 6  # results are collected by data set, model, metric and fold
 DATA_KINDS = frozenset({"table", "array", "batch", "dataset", "loader", "unknown", "param"})

@@ -1002,7 +1002,8 @@ def _weights(run: Run, entry: Entry, call_: Call) -> Value:
     value = call_.at(0) or next(iter(call_.kwargs.values()), UNKNOWN)
     if kind == "copy":
         if isinstance(value, Array) and value.kind == "weights":
-            return value.but(owner=value.owner, kind="weights", name="copy")
+            of = value.owner if isinstance(value.owner, tuple) else ()
+            return value if entry.get("returns") == "reference" else value.but(owner=(*of, arrays.COPIED))
         if isinstance(value, Obj):
             return copied(run, value, call_.node)
         return value
@@ -1015,7 +1016,8 @@ def _weights(run: Run, entry: Entry, call_: Call) -> Value:
         if subject is None and isinstance(value, Array) and value.has_rows:
             run.emit(Save, call_.node, what="data", data=value.view())
         else:
-            run.emit(Weights, call_.node, subject=subject, action="save", name=_text(place), improving=run.improving)
+            kept = next((a.name for a in arrays_in(value) if a.kind == "weights" and a.name), "")
+            run.emit(Weights, call_.node, subject=subject, action="save", name=_text(place), of=kept, improving=run.improving)
             if isinstance(value, Obj) and _text(place):
                 run.saved[_text(place)] = value
         return NONE

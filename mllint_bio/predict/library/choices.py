@@ -28,7 +28,7 @@ from mllint_bio.events import (
     ZeroGrad,
 )
 from mllint_bio.predict import ir
-from mllint_bio.predict.library.arrays import PLAIN_EXTREMES, as_figure, condensed, directed, lies_by_class, scores_of
+from mllint_bio.predict.library.arrays import COPIED, PLAIN_EXTREMES, as_figure, condensed, directed, lies_by_class, scores_of
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value, options, role_of_name
 
 if TYPE_CHECKING:
@@ -621,14 +621,33 @@ def after_assign(run: Run, node: ir.Assign, value: Value) -> None:
         run.emit(ZeroGrad, node, subject=None)
         return
     name = target.name if isinstance(target, (ir.Name, ir.Attribute)) else ""
+    if isinstance(value, Dict) and isinstance(node.value, ir.DictDisplay) and name:
+        _hold_weights(run, node, name, value)
+    network = isinstance(value, Obj) and isinstance(node.value, ir.Name) and value.is_a("module", "layer", "pretrained")
+    if isinstance(value, Obj) and network and run.improving and _BEST.search(name):
+        run.emit(Weights, node, subject=value.subject, action="alias", name=name, improving=True)
     for item_target, item in _pairs(target, value, node) if isinstance(value, (Array, Seq)) else ():
         label = item_target or name
         if isinstance(item, Array) and item.kind == "weights" and isinstance(item.owner, tuple) and label:
-            action = "copy" if item.name == "copy" else "reference"
+            action = "copy" if COPIED in item.owner else "reference"
             for obj in item.owner:
                 if isinstance(obj, Obj):
                     run.emit(Weights, node, subject=obj.subject, action=action, name=label, improving=run.improving)
     pairing(run, node)
+
+
+def _hold_weights(run: Run, node: ir.Assign, name: str, held: Dict) -> None:
+    """`best = {"epoch": epoch, "model": model.state_dict()}`: weights captured in a mapping that has a name."""
+    for key, item in held.items.items():
+        if (
+            isinstance(item, Array)
+            and item.kind == "weights"
+            and isinstance(item.owner, tuple)
+            and isinstance(item.owner[0], Obj)
+        ):
+            action = "copy" if COPIED in item.owner else "reference"
+            run.emit(Weights, node, subject=item.owner[0].subject, action=action, name=name, improving=run.improving)
+            held.cells["items"] = {**held.items, key: item.but(name=name)}  # made by this very statement: no arm has another
 
 
 def _pairs(target: ir.Expr, value: Value, node: ir.Assign) -> list[tuple[str, Value]]:

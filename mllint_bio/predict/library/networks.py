@@ -1108,7 +1108,7 @@ def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | 
                 )
             return NONE
     if value.kind == "weights" and name in ("copy", "items", "update"):
-        return value.but(name="copy") if name == "copy" else Array(kind="weights-items", owner=value.owner)
+        return value if name == "copy" else Array(kind="weights-items", owner=value.owner)  # a new mapping to the same tensors
     return None
 
 
@@ -1149,7 +1149,7 @@ def _keras_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     if name in ("get_layer", "layers", "pop"):
         return obj
     if name == "get_weights":
-        return Array(kind="weights", owner=(obj,), name="copy")
+        return Array(kind="weights", owner=(obj, arrays.COPIED))
     return None
 
 
