@@ -327,7 +327,8 @@ def _chosen_in(run: Run, loop: Loop, scores: frozenset[int]) -> str:
         return ""
     inside = [e for e in run.events[-400:] if any(one is loop for one in e.loops)]
     if loop.kind is LoopKind.OTHER:
-        return "epoch" if any(isinstance(e, Step) for e in inside) or _trained_on(inside) else "hyperparameter"
+        stepped = any(isinstance(e, Step) for e in inside) and not _trains_anew(inside, loop)
+        return "epoch" if stepped or _trained_on(inside) else "hyperparameter"
     if loop.kind is LoopKind.SEED and any(isinstance(e, Split) and e.how in ("call", "random", "sample") for e in inside):
         return "split"  # every seed has its own test rows
     return _WHAT[loop.kind]
