@@ -205,6 +205,7 @@ class Run:
         self.bodies: dict[Loop, ir.For | ir.While] = {}
         self.cutting: dict[ir.Node, bool] = {}  # a loop -> whether it cuts windows
         self.selecting: list[Array] = []  # figures of columns that the arms of `if` which execution stands in depend on
+        self.labelling: list[Array] = []  # labels that are written down by the arms of `if` which execution stands in
         self.sifting = 0  # depth of conditions under which a comprehension collects things, and counts nothing
         self.counting: list[Array] = []  # comparisons with the truth that the arms of `if` which execution stands in depend on
         self.columns: dict[str, list[int]] = {}  # column -> Fit events of statistics of that column by group
@@ -654,6 +655,8 @@ class Run:
             test = library.counted(self, node.test, test)
             kind = test.kind if isinstance(test, Array) else ""
             held = self.selecting if kind == "columns" else self.counting if kind == "hits" else []
+            if library.is_label(test) and library.gives_labels(node):
+                held = self.labelling
             held.append(test)  # type: ignore[arg-type]
             name, fitting, other = self._told_apart(node.test)
             try:
@@ -1390,6 +1393,8 @@ class Run:
             return evaluate
 
         self.branches(node, [arm(node.body), arm(node.orelse)])
+        if library.is_label(test) and all(isinstance(one, Const) for one in found):
+            return test  # `1 if p > 0.5 else 0`
         return library.device_if_any(node.test, *found) or join(found[0], found[1], self.site(node))
 
     def _collection(self, node: ir.Collection) -> Value:

@@ -44,6 +44,8 @@ from mllint_bio.predict.library.calls import (
 )
 from mllint_bio.predict.library.choices import (
     after_assign,
+    gives_labels,
+    is_label,
     kept,
     loop_done,
     loop_kind,
@@ -81,7 +83,9 @@ __all__ = [
     "external_attribute",
     "forward",
     "from_checkpoint",
+    "gives_labels",
     "invoke",
+    "is_label",
     "is_no_grad",
     "iterated",
     "kept",

@@ -1538,6 +1538,9 @@ def _note_slice(run: Run, node: ir.Node, value: Array, rows: Rows, boundary: Bou
 def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.Node) -> Value:
     """The data value after `receiver[where] = value` or `receiver.name = value`: it carries the facts of what was put in."""
     content = value if isinstance(value, Array) and value.kind == "noise" else data_of(value)
+    if run.labelling and isinstance(value, Const) and not isinstance(where, str):
+        content = run.labelling[-1]
+        receiver = receiver.but(prediction=content.prediction)
     figures = scores_of(value)
     indexed = receiver
     receiver = receiver.but(kind="array") if receiver.kind == "empty" else receiver
@@ -1781,6 +1784,8 @@ def _selected(conditions: Sequence[Array], value: Value) -> Value:
 
 def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
     argument = call.at(0) or UNKNOWN
+    if name == "append" and run.labelling and isinstance(argument, Const):
+        argument = run.labelling[-1]
     if name in ("append", "extend"):
         _note_growth(run, value, argument, call)
     if name in ("append", "add", "appendleft"):
