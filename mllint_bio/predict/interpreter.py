@@ -924,11 +924,10 @@ class Run:
                     self.bind(name, Lazy(target, name) if isinstance(value, Deferred) else value)
             return Flow.NEXT
         self._eager(target)
+        package = found.name == "__init__.py" or found.stem == found.parent.name  # `nets/nets.py` was found for the folder `nets`
         for name, alias in node.names:
             nested = (
-                self.project.resolve(f"{node.module}.{name}" if node.module else name, node.level, module)
-                if found.name == "__init__.py"
-                else None
+                self.project.resolve(f"{node.module}.{name}" if node.module else name, node.level, module) if package else None
             )
             if nested is not None and name not in target.skeleton.definitions:
                 self.bind(alias or name, Mod(self.project.module(nested)))

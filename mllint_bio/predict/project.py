@@ -305,9 +305,22 @@ def _bytes(path: Path) -> bytes:
         return b""
 
 
+_IMPORTED = re.compile(
+    r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]*(?:\(([^)]*)\)|([^\n#;]*))|(?:from|import)[ \t]+([.\w][\w.]*))", re.MULTILINE
+)
+_MEMBER = re.compile(r"(?:^|,)\s*(\w+)")
+
+
 def import_names_in(text: str) -> list[tuple[str, int]]:
-    """(dotted name, leading dots) of the modules that a source names in import lines, found without parsing it."""
-    names = {match.group(1) for match in re.finditer(r"^[ \t]*(?:from|import)[ \t]+([.\w][\w.]*)", text, re.MULTILINE)}
+    """(dotted name, leading dots) of the modules that a source names in import lines, found without parsing it. What is imported
+    from a package may be a module of it."""
+    names: set[str] = set()
+    for match in _IMPORTED.finditer(text):
+        package, listed, inline, plain = match.groups()
+        names.add(package or plain)
+        if package:
+            stem = package if package.endswith(".") else f"{package}."
+            names.update(stem + member for member in _MEMBER.findall(listed or inline or ""))
     return [(name.lstrip("."), len(name) - len(name.lstrip("."))) for name in sorted(names)]
 
 

@@ -448,3 +448,22 @@ class TestNotebooks:
         assert trace.entry == "notebook"
         assert names(trace) == ["Load", "Load", "Split", "Fit", "Predict", "Score", "Report"]
         assert next(trace.of(Score)).data.rows == next(trace.of(Split)).parts[1]
+
+
+@pytest.mark.parametrize("line", ["from nets import nets", "from nets import (\n    nets,\n)"])
+def test_module_of_a_folder(run: Run, line: str) -> None:
+    """A driver script imports a module of a folder that is no package; the library is imported there."""
+    trained = run(
+        f'{line}\n\nnets.Wide().fit_all("table.npy")\n',
+        {
+            "nets/nets.py": """
+                import numpy as np
+                from sklearn.linear_model import LogisticRegression
+
+                class Wide:
+                    def fit_all(self, path):
+                        LogisticRegression().fit(np.load(path), np.load("labels.npy"))
+                """
+        },
+    )
+    assert [fit.subject.label for fit in trained.of(Fit)] == ["LogisticRegression"]
