@@ -37,6 +37,7 @@ from mllint_bio.predict.values import (
     Ext,
     Func,
     Klass,
+    Mod,
     Obj,
     Partial,
     Seq,
@@ -1102,6 +1103,20 @@ _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+_BY_NAME = 4  # classes of a module among which a setting chooses
+
+
+def _class_by_name(run: Run, module: Mod, node: ir.Expr) -> Value:
+    """`getattr(trainers, config["type"])`: one of the classes that the module defines, if they are few, bases left out."""
+    named = [c.name for c in module.module.skeleton.chunks if c.name and c.text.lstrip().startswith(("class ", "@"))]
+    if len(named) > 4 * _BY_NAME:
+        return UNKNOWN
+    own = [v for name in named if isinstance(v := run.attribute(module, name, node), Klass)]
+    bases = {base for klass in own for base in klass.mro()[1:]}
+    found = [klass for klass in own if klass not in bases]
+    return join_all(found) if 0 < len(found) <= _BY_NAME else UNKNOWN
+
+
 def _builtin(run: Run, name: str, call_: Call) -> Value:
     first = call_.at(0)
     if name in ("print", "display"):
@@ -1163,6 +1178,8 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
         and call_.args[0].is_a("module", "layer", "pretrained")
     ):
         return Bound_(call_.args[0], "")
+    if name == "getattr" and isinstance(first, Mod):
+        return _class_by_name(run, first, call_.node)
     if name == "setattr" and len(call_.args) == 3 and isinstance(call_.args[1], Const) and isinstance(call_.args[0], Obj):
         run._set_attribute(call_.args[0], str(call_.args[1].value), call_.args[2])
         return NONE
