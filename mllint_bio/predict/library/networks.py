@@ -872,7 +872,9 @@ def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     if name == "state_dict":
         return Array(kind="weights", owner=(obj,), name="")
     if name == "load_state_dict":
-        label = next((a.name for a in arrays_in(call.at(0)) if a.name), "")
+        given = [a for a in arrays_in(call.at(0)) if a.name]
+        stored = any(isinstance(a.owner, tuple) and a.owner[:1] == ("file",) for a in given)  # whatever the variable is called
+        label = given[0].name if given and not stored else ""
         run.emit(Weights, call.node, subject=obj.subject, action="load", name=label)
         return NONE
     if name == "zero_grad":

@@ -97,8 +97,9 @@ def _uses(trace: Trace, kept: Weights, later: Weights, loop: Loop) -> bool:
     """Whether what was captured is put back, or saved when the training is over."""
     if later.id <= kept.id:
         return False
-    if later.action == "save":
-        return later.of == kept.name and not trace.inside(later, loop)
+    if later.action == "save" and later.of == kept.name and not trace.inside(later, loop):
+        captured = [w for w in trace.of(Weights) if w.name == kept.name and w.id < later.id and w.action in ("reference", "copy")]
+        return trace.inside(captured[-1], loop)  # not what another training has put there since
     return later.action == "load" and later.name == kept.name and not _at_once(trace, kept, later, loop)
 
 
