@@ -1256,6 +1256,10 @@ def _extreme(run: Run, name: str, call_: Call) -> Value:
         judged = run.call(key, CallType(call_.node, [arrays.iterated_silently(run, first)], {}))  # one of several figures
         if isinstance(judged, Array) and judged.scores:
             return choose(run, call_.node, judged, name, key=True)
+    if merged.scores and name == "sorted":
+        from mllint_bio.predict.library import results
+
+        return results.ranked(merged, "key" in call_.kwargs)
     if merged.scores:
         return choose(run, call_.node, merged, name, key="key" in call_.kwargs)
     if name == "sorted":

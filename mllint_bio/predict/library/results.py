@@ -22,6 +22,19 @@ class Results:
     order: str = ""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """What the owner of a sorted list of figures tells: the figures. Who shows the list in full chooses nothing."""
+
+    figures: Array
+    keyed: bool
+
+
+def ranked(figures: Array, keyed: bool) -> Array:
+    """`sorted(results.items(), key=...)`: figures in order."""
+    return figures.but(kind="figure", owner=Ranking(figures, keyed))
+
+
 def tabulated(made: Array, value: Value, names: Value | None) -> Array:
     """A table of figures, with its columns where they are written: in a dict of each row, of each column, or as `columns`."""
     rows = value.element() if isinstance(value, (Seq, Dict)) else value
@@ -66,9 +79,11 @@ def is_ranked(table: Array) -> bool:
 
 
 def first_row(run: Run, node: ir.Node, table: Array, indices: Sequence[Value]) -> Value | None:
-    """`table.sort_values("AUC").iloc[0]`: the best row is taken."""
+    """`table.sort_values("AUC").iloc[0]`, `sorted(results.items(), key=...)[0]`: the best one is taken."""
     from mllint_bio.predict.library.choices import choose
 
+    if isinstance(table.owner, Ranking) and indices and indices[0] in (Const(0), Const(-1)):
+        return choose(run, node, table.owner.figures, "sorted", key=table.owner.keyed)
     if not isinstance(table.owner, Results) or not table.owner.order or not indices or indices[0] not in (Const(0), Const(-1)):
         return None
     figures = column(table, table.owner.order)
