@@ -1250,7 +1250,8 @@ def _extreme(run: Run, name: str, call_: Call) -> Value:
 
     merged = blend(run, call_.everything())
     first, key = call_.at(0), call_.kwargs.get("key")
-    if merged.scores and isinstance(key, Func) and name != "sorted" and first is not None:
+    judges = merged.scores or objects_in(first)  # a figure may be an attribute of what is compared
+    if judges and isinstance(key, Func) and name != "sorted" and first is not None:
         from mllint_bio.predict.interpreter import Call as CallType
 
         judged = run.call(key, CallType(call_.node, [arrays.iterated_silently(run, first)], {}))  # one of several figures
