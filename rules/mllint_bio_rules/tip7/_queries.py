@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mllint_bio.events import Data, Event, Fit, Learned, LoopKind, Report, Resample, Score, Select, Split, Step, Subject
+from mllint_bio.events import Data, Event, Fit, Learned, Load, LoopKind, Report, Resample, Score, Select, Split, Step, Subject
 from mllint_bio.findings import Confidence
 from mllint_bio.rows import Part, Rows
 from mllint_bio.trace import SUPERVISED_FAMILIES, Trace
 
 FIGURES = SUPERVISED_FAMILIES | {"loss"}
+
+_OVER_FILES = (LoopKind.FILE, LoopKind.GROUP, LoopKind.OTHER)
 
 # Fact or role -> the one word by which the leak rules divide the work. What is missing here is not reported by any of them:
 # `label` never leaks, `encode` learns category names only, `outlier` removes rows.
@@ -69,8 +71,9 @@ class Leak:
 def leaks(trace: Trace) -> Iterator[Leak]:
     """Learned state that some held-out evaluation depends on although it had seen the evaluated rows, once per place.
 
-    Left out: state that only the evaluated rows shaped (a transform fitted again on the test rows is another fault), and
-    state that reaches inner validation folds while a reported evaluation of the same state on other rows stays clean.
+    Left out: state that only the evaluated rows shaped (a transform fitted again on the test rows is another fault), what each
+    file of many tells of itself (recordings that are put together later), and state that reaches inner validation folds while a
+    reported evaluation of the same state on other rows stays clean.
     """
     seen = set()
     for fit, learned, _ in trace.leaks():
@@ -79,10 +82,22 @@ def leaks(trace: Trace) -> Iterator[Leak]:
             s for s in trace.evaluation_reached_by(learned) if _trained_too(trace, learned, s) and not trace.exclusive(fit, s)
         ]
         score = next((s for s in reached if trace.reported(s)), next(iter(reached), None))
-        if not kind or score is None or fit.at in seen or _clean_outside(trace, learned, score):
+        if (
+            not kind
+            or score is None
+            or fit.at in seen
+            or _clean_outside(trace, learned, score)
+            or _of_each_file(trace, fit, score)
+        ):
             continue
         seen.add(fit.at)
         yield Leak(fit, learned, score, kind, held_out_confidence(score), split_of(trace, score.data.rows))
+
+
+def _of_each_file(trace: Trace, fit: Fit, score: Score) -> bool:
+    """Whether a loop reads one file after the other and learns from each, and the files are evaluated together after it."""
+    loops = [loop for load in trace.of(Load) if load.data.rows.same_table(fit.data.rows) for loop in load.loops]
+    return any(loop in fit.loops and loop not in score.loops and loop.kind in _OVER_FILES for loop in loops)
 
 
 def _trained_too(trace: Trace, learned: Learned, score: Score) -> bool:
