@@ -42,6 +42,7 @@ from mllint_bio.predict.values import (
     Partial,
     Seq,
     Value,
+    as_mapping,
     constant,
     join_all,
     options,
@@ -1336,10 +1337,13 @@ def _collection_builtin(run: Run, name: str, call_: Call) -> Value:
         stream = isinstance(first, Seq) and first.kind == "generator"
         return arrays.taken(taken, (run.site(call_.node), run.calls)) if stream else taken
     if name == "dict":
-        if isinstance(first, Dict):
-            return Dict({**first.items, **call_.kwargs}, first.rest)
-        if first is None:
-            return Dict(dict(call_.kwargs))
+        if isinstance(first, Dict) or first is None:
+            given = Dict({**first.items, **call_.kwargs}, first.rest) if isinstance(first, Dict) else Dict(dict(call_.kwargs))
+            for spread in call_.spread:
+                other = as_mapping(spread) or Dict({}, data_of(spread))
+                rests = [rest for rest in (given.rest, other.rest) if rest is not None]
+                given = Dict({**given.items, **other.items}, join_all(rests) if rests else None)
+            return given
         arrays.coded(run, call_.node, [first])
         made = _of_pairs(first) if isinstance(first, Seq) else None
         if made is not None:

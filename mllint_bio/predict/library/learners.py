@@ -349,10 +349,13 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
 
 
 def _searched(obj: Obj, parameter: str) -> bool:
-    """Whether a search sets this parameter itself (`param_grid={"clf__random_state": [0]}`)."""
+    """Whether a search sets this parameter itself (`param_grid={"clf__random_state": [0]}`), or may, under a computed name."""
     construct = obj.cells.get("#call")
     grids = [v for v in construct.everything() if isinstance(v, Dict)] if construct is not None else []
-    return any(isinstance(key, str) and key.rsplit("__", 1)[-1] == parameter for grid in grids for key in grid.items)
+    return any(
+        grid.rest is not None or any(isinstance(key, str) and key.rsplit("__", 1)[-1] == parameter for key in grid.items)
+        for grid in grids
+    )
 
 
 def _drawn(run: Run, obj: Obj, call: Call, pool: bool = False) -> list[str]:
