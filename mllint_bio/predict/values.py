@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -394,7 +394,7 @@ def _join_arrays(a: Array, b: Array, where: Any) -> Array:
         rows=rows,
         name=a.name if a.name == b.name else "",
         learned=a.learned | b.learned,
-        prediction=a.prediction or b.prediction,
+        prediction=_either_prediction(a.prediction, b.prediction),
         scores=a.scores | b.scores,
         ordered=a.ordered if a.ordered == b.ordered else "",
         order=a.order if a.order == b.order else None,
@@ -418,6 +418,13 @@ def _join_arrays(a: Array, b: Array, where: Any) -> Array:
         members=a.members if a.members == b.members else (),
         drawn=a.drawn if a.drawn == b.drawn else UNKNOWN_ROWS,
     )
+
+
+def _either_prediction(a: Prediction | None, b: Prediction | None) -> Prediction | None:
+    """The first of two predictions; labels and scores in one place are of no known form."""
+    if a is None or b is None or a.output == b.output:
+        return a or b
+    return replace(a, output="unknown")
 
 
 def _common_owner(a: Array, b: Array) -> Any:
