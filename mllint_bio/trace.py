@@ -141,6 +141,8 @@ class Trace:
         answer = self._apart(score)
         if answer is YES:
             return True
+        if not score.fitted.known and score.data.rows in self.training_rows:
+            return False  # a stored model reads the rows of a training: no name of a parameter outweighs that
         return answer is UNKNOWN and score.data.named_role in ("test", "validation")
 
     def _apart(self, score: Score) -> Answer:

@@ -655,7 +655,7 @@ class Run:
             test = library.counted(self, node.test, test)
             kind = test.kind if isinstance(test, Array) else ""
             held = self.selecting if kind == "columns" else self.counting if kind == "hits" else []
-            if library.is_label(test) and library.gives_labels(node):
+            if library.is_cut(test) and library.gives_labels(node):
                 held = self.labelling
             held.append(test)  # type: ignore[arg-type]
             name, fitting, other = self._told_apart(node.test)
@@ -1392,8 +1392,8 @@ class Run:
             return evaluate
 
         self.branches(node, [arm(node.body), arm(node.orelse)])
-        if library.is_label(test) and all(isinstance(one, Const) for one in found):
-            return test  # `1 if p > 0.5 else 0`
+        if all(isinstance(one, Const) for one in found) and library.is_cut(test):
+            return test  # `1 if score > threshold else 0`
         return library.device_if_any(node.test, *found) or join(found[0], found[1], self.site(node))
 
     def _collection(self, node: ir.Collection) -> Value:

@@ -8,7 +8,7 @@ import operator
 import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from mllint_bio import catalog
 from mllint_bio.events import (
@@ -964,6 +964,13 @@ def _compare_prediction(run: Run, node: ir.Compare, a: Array, op: str, b: Array,
     return predicted.but(kind="mask", scores=a.scores | b.scores, mask=((run.site(node), "p"), True))
 
 
+def is_cut(value: Value) -> TypeGuard[Array]:
+    """Whether it is what a model predicts, compared with a threshold: labels, as yet called true and false."""
+    return (
+        isinstance(value, Array) and value.prediction is not None and value.prediction.output == "label" and value.kind != "hits"
+    )
+
+
 def _values_and_indices(values: Array, indices: Array) -> Seq:
     """What `torch.max` over a dimension gives: a pair that may be unpacked or asked by name."""
     both = Seq("tuple", [values, indices])
@@ -1537,6 +1544,10 @@ def _note_slice(run: Run, node: ir.Node, value: Array, rows: Rows, boundary: Bou
 
 def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.Node) -> Value:
     """The data value after `receiver[where] = value` or `receiver.name = value`: it carries the facts of what was put in."""
+    if isinstance(value, Const) and not isinstance(where, str):
+        cut: Array | None = next((one for one in where if is_cut(one)), None)
+        if cut is not None and (receiver.prediction is not None or not receiver.has_rows) and receiver.kind != "indexer":
+            return cut.but(kind="array", name=receiver.name, mask=None)  # `labels[scores > threshold] = 1`
     content = value if isinstance(value, Array) and value.kind == "noise" else data_of(value)
     if run.labelling and isinstance(value, Const) and not isinstance(where, str):
         content = run.labelling[-1]
@@ -2230,6 +2241,8 @@ class Operation:
             result = self._through(other, value) if isinstance(other, Func) else self.run.call(other, call)
             same = isinstance(result, Array) and value.has_rows and result.rows == value.rows
             learned = result.learned if same and isinstance(result, Array) else value.learned
+            if same and is_cut(result):
+                return result.but(name=value.name)
             return value.but(linear=None, mask=None, learned=learned)
         if self.name == "clip":  # at quantiles of the rows
             for bound in (other, self.call.at(1), self.call.kwargs.get("lower"), self.call.kwargs.get("upper")):

@@ -28,7 +28,16 @@ from mllint_bio.events import (
     ZeroGrad,
 )
 from mllint_bio.predict import ir
-from mllint_bio.predict.library.arrays import COPIED, PLAIN_EXTREMES, as_figure, condensed, directed, lies_by_class, scores_of
+from mllint_bio.predict.library.arrays import (
+    COPIED,
+    PLAIN_EXTREMES,
+    as_figure,
+    condensed,
+    directed,
+    is_cut,
+    lies_by_class,
+    scores_of,
+)
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value, options, role_of_name
 
 if TYPE_CHECKING:
@@ -339,6 +348,8 @@ def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | Non
     scores = scores_of(test)
     if not scores or not run.loops or not isinstance(test, (Array, Choice)) or (isinstance(test, Array) and test.kind == "hits"):
         return None
+    if is_cut(test):  # a case on one side of a threshold that was chosen before
+        return None
     if _is_check(node) or _mixed(run, scores):
         return None
     if isinstance(test, Choice) and any(isinstance(one, (Seq, Dict)) for one in test.options):  # whether there are results
@@ -606,11 +617,6 @@ def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False
 
 
 # -- labels written down one by one -----------------------------------------------------------------------------------
-
-
-def is_label(test: Value) -> bool:
-    """Whether a test holds a prediction against a cutoff, so that it is a label by itself."""
-    return isinstance(test, Array) and test.prediction is not None and test.prediction.output == "label" and test.kind != "hits"
 
 
 def gives_labels(node: ir.If) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Predict, Report, Score, Select
-from mllint_bio.findings import Confidence, Finding, Severity
+from mllint_bio.events import Report, Score, Select
+from mllint_bio.findings import Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
 from mllint_bio_rules.tip7._queries import held_out_confidence, role_of, same_view, untouched
@@ -62,7 +62,7 @@ class ThresholdChosenOnTestSet(Rule):
                 continue
             for score in trace.scores:
                 linked = select.id in score.chosen or _best_shown(trace, select, score)
-                if score.family != "label" or not (linked or (score.id > select.id and _cut_by_hand(trace, score))):
+                if score.family != "label" or not linked:
                     continue
                 if not same_view(score.data, select.data) or not trace.held_out(score) or trace.exclusive(select, score):
                     continue
@@ -73,7 +73,7 @@ class ThresholdChosenOnTestSet(Rule):
                     select,
                     f"The threshold is chosen on the labels of the rows that `{score.metric}` is then computed on.",
                     evidence=[("scored here with it", score)],
-                    confidence=held_out_confidence(score) if linked else Confidence.LIKELY,
+                    confidence=held_out_confidence(score),
                 )
                 break
 
@@ -89,12 +89,3 @@ def _best_shown(trace: Trace, select: Select, score: Score) -> bool:
 def _of_best(select: Select, report: Report) -> bool:
     outside = len(report.loops) < len(select.loops)  # the best one so far, shown when the loop over thresholds is over
     return outside and "score" in select.keeps if select.how == "if" else "max" in report.shown
-
-
-def _cut_by_hand(trace: Trace, score: Score) -> bool:
-    """Whether the program made the scored labels from a model's scores: weak evidence that it used the chosen threshold."""
-    made = score.data.prediction
-    source = trace.event(made.event) if made and made.event >= 0 else None
-    if made is None or made.output != "label" or score.chosen:
-        return False
-    return isinstance(source, Predict) and source.output in ("score", "logit")
