@@ -467,6 +467,10 @@ def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
         handler = handler_of(known)
         if handler:
             return handler(run, known, call_)
+    if obj.klass is not None and obj.entry is None and obj.klass.lookup("__fields__") is not None:
+        fields = arrays.fields_of(obj)
+        if scores_of(fields):  # a record, written out by a method of its library: `result.model_dump()`
+            return fields
     run.unresolved_on(obj, name, call_)
     return Array(kind="unknown", rows=run.source(call_.node, name))
 
