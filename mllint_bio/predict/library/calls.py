@@ -928,19 +928,20 @@ def _sink(run: Run, entry: Entry, call_: Call) -> Value:
     values = [v for k, v in call_.kwargs.items() if k != "file"] + call_.args
     run.report(call_.node, values, how)
     if how == "save":
-        saved = [a for v in call_.args for a in arrays_in(v)]
+        written = [a for v in call_.everything() for a in arrays_in(v)]
+        saved = list({a.rows: a for a in reversed(written) if a.has_rows}.values())[::-1] or written[:1]
         objs = objects_in_call(call_)
         if objs:
             run.emit(Save, call_.node, what="model")
             place = call_.get(entry.get("location") or "", entry.params) or call_.at(1)
             if len(objs) == 1 and _text(place):
                 run.saved[_text(place)] = objs[0]
-        elif saved:
+        for one in saved if not objs else ():
             run.emit(
                 Save,
                 call_.node,
-                what="indices" if saved[0].kind == "index" else "predictions" if saved[0].prediction else "data",
-                data=saved[0].view(),
+                what="indices" if one.kind == "index" else "predictions" if one.prediction else "data",
+                data=one.view(),
             )
     if how in ("plot",):
         return UNKNOWN

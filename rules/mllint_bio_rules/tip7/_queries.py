@@ -5,7 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mllint_bio.events import Data, Event, Fit, Learned, Load, LoopKind, Report, Resample, Score, Select, Split, Step, Subject
+from mllint_bio.events import (
+    Data,
+    Event,
+    Fit,
+    Learned,
+    Load,
+    LoopKind,
+    Report,
+    Resample,
+    Save,
+    Score,
+    Select,
+    Site,
+    Split,
+    Step,
+    Subject,
+)
 from mllint_bio.findings import Confidence
 from mllint_bio.rows import Part, Rows
 from mllint_bio.trace import SUPERVISED_FAMILIES, Trace
@@ -46,11 +62,11 @@ def kind_of(fit: Fit, learned: Learned | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """State that was learned from evaluated rows and reached their evaluation."""
+    """State that was learned from evaluated rows and reached their evaluation, or their storage for a later program."""
 
     fit: Fit
     learned: Learned
-    score: Score
+    end: Score | Save
     kind: str
     confidence: Confidence
     split: Split | None
@@ -58,14 +74,19 @@ class Leak:
     @property
     def use(self) -> str:
         """What the rows are used for later, for messages."""
-        if self.score.cross_validated:
-            return "rows that the cross-validation holds out"
-        return f"rows that `{self.score.metric}` later scores"
+        if isinstance(self.end, Save):
+            return "rows that a split then sets aside"
+        return (
+            "rows that the cross-validation holds out"
+            if self.end.cross_validated
+            else f"rows that `{self.end.metric}` later scores"
+        )
 
     @property
     def evidence(self) -> list[tuple[str, Event | None]]:
-        """Fitted here, split there, scored there."""
-        return [("fitted here", self.fit), ("split here", self.split), ("scored here", self.score)]
+        """Fitted here, split there, scored or stored there."""
+        end = "stored here" if isinstance(self.end, Save) else "scored here"
+        return [("fitted here", self.fit), ("split here", self.split), (end, self.end)]
 
 
 def leaks(trace: Trace) -> Iterator[Leak]:
@@ -75,7 +96,7 @@ def leaks(trace: Trace) -> Iterator[Leak]:
     file of many tells of itself (recordings that are put together later), and state that reaches inner validation folds while a
     reported evaluation of the same state on other rows stays clean.
     """
-    seen = set()
+    seen: set[Site] = set()
     for fit, learned, _ in trace.leaks():
         kind = kind_of(fit, learned)
         reached = [
@@ -92,6 +113,29 @@ def leaks(trace: Trace) -> Iterator[Leak]:
             continue
         seen.add(fit.at)
         yield Leak(fit, learned, score, kind, held_out_confidence(score), split_of(trace, score.data.rows))
+    if trace.is_program:
+        yield from _stored(trace, seen)
+
+
+def _stored(trace: Trace, seen: set[Site]) -> Iterator[Leak]:
+    """State that was learned from all parts of a split, when one is trained on or stored and another is only stored: a program
+    that comes later scores it."""
+    stored = [save for save in trace.of(Save) if save.what == "data" and save.data.rows.known and save.data.learned]
+    scored = [score.data.rows for score in trace.of(Score)] if stored else []
+    for save in stored:
+        split = split_of(trace, save.data.rows)
+        if split is None or split.how == "fold" or split.id > save.id or not save.data.rows.subset(split.parts[-1]):
+            continue
+        used = [*trace.training_rows, *(other.data.rows for other in stored)]
+        if any(rows.overlap(split.parts[-1]) for rows in (*scored, *trace.training_rows)):
+            continue
+        for learned in sorted(save.data.learned, key=lambda fact: fact.fit):
+            fit = trace.event(learned.fit)
+            kind = kind_of(fit, learned) if isinstance(fit, Fit) and fit.id < split.id and fit.at not in seen else ""
+            both = learned.rows.overlap(save.data.rows) and learned.rows.overlap(split.parts[0])
+            if isinstance(fit, Fit) and kind and both and any(rows.subset(split.parts[0]) for rows in used):
+                seen.add(fit.at)
+                yield Leak(fit, learned, save, kind, Confidence.LIKELY, split)
 
 
 def _of_each_file(trace: Trace, fit: Fit, score: Score) -> bool:

@@ -16,7 +16,8 @@ class FeatureSelectionBeforeSplit(Rule):
     ## What it does
     Reports a feature selector (`SelectKBest`, `RFE`, `SelectFromModel`, Boruta), per-column tests or correlations used to
     pick columns, or importances of a model fitted on all rows, when a held-out score is computed on rows that took part in
-    the choice. With the labels it is an error; without (`VarianceThreshold`, a ranking by variance) a warning.
+    the choice, or when those that a later split holds out are stored for another program to score. With the labels it is an
+    error; without (`VarianceThreshold`, a ranking by variance) a warning.
 
     Not reported: selection inside a pipeline or a fold; gene lists from a file or the literature; selection on another
     cohort; a constant threshold on missing values; removal of constant columns (`VarianceThreshold()` with threshold 0 is

@@ -16,8 +16,8 @@ class OmicsPreprocessingBeforeSplit(Rule):
     ## What it does
     Reports functions that keep state over all cells or samples of an annotated object (`sc.pp.scale`,
     `highly_variable_genes`, `pca`, `regress_out`, `normalize_total` without `target_sum`) and batch correction (ComBat,
-    Harmony) when parts of the object are later used for a supervised held-out score. Batch correction with the outcome as a
-    covariate is an error (`with-label`).
+    Harmony) when parts of the object are later used for a supervised held-out score or a split stores them for one. Batch
+    correction with the outcome as a covariate is an error (`with-label`).
 
     Not reported: clustering, trajectories and marker genes without a held-out score, which is the usual workflow; per-cell
     functions (`log1p`, `normalize_total(target_sum=1e4)`); steps fitted on the training cells to which the others are mapped.

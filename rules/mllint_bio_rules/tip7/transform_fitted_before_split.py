@@ -29,11 +29,11 @@ class TransformFittedBeforeSplit(Rule):
     Follows every scaler, imputer, encoder of quantiles or bins, vectoriser, decomposition, clustering, learned representation
     and hand-written column statistic (`X - X.mean()`, `fillna(X.median())`) from the rows that it was fitted on to the scores
     that depend on it. It reports the fit when a held-out score is computed on rows that the fit had seen and that also shaped
-    the training input.
+    the training input, or when the held-out part of a later split is stored for another program to score.
 
     Not reported: transforms inside a pipeline that is fitted per fold; transforms fitted on the training rows only; row-wise
-    functions (`log1p`, `Normalizer`, counts per million); programs without a supervised held-out score; a refit on all rows
-    after the evaluation; inner validation folds when the same model is also scored on rows that the transform never saw.
+    functions (`log1p`, `Normalizer`, counts per million); programs that neither score nor store a held-out part; a refit on all
+    rows after the evaluation; inner validation folds when the same model is also scored on rows that the transform never saw.
 
     ## Why it is bad
     Held-out rows stand for patients whom nobody has seen. If they shaped the mean, the components or the vocabulary, the
