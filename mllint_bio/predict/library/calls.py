@@ -509,6 +509,8 @@ def method_of_unknown(run: Run, value: Array, name: str, call_: Call) -> Value |
             what="predictions" if value.prediction else "indices" if value.kind == "index" else "data",
             data=value.view(),
         )
+        if "mode" not in call_.kwargs:  # not appended to what is there
+            _written(run, call_.at(0), value)
         return NONE
     if value.kind in ("text", "config", "unknown", "param") and name in ("glob", "rglob", "iterdir"):
         return _listing(run, "glob", call_)
@@ -850,6 +852,8 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     data = Array(kind={"dataset": "dataset", "loader": "loader"}.get(yields, "table"), rows=rows, name="")
     if isinstance(location, Array) and location.unordered:
         data = data.but(unordered=location.unordered)
+    if key in run.written and yields in ("table", "object"):
+        data = run.written[key]
     run.emit(Load, call_.node, data=data.view(), kind=kind, location=str(text))
     as_arrays = literal(call_, entry, "return_X_y") is True or yields == "arrays" and "return_X_y" not in entry.params
     if yields == "split":
@@ -858,7 +862,7 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     if as_arrays:
         return Seq("tuple", [data.but(kind="array", column="features"), data.but(kind="array", column="target")])
     if yields == "object":
-        return run.saved.get(str(text)) or data.but(kind="unknown", owner="restored")
+        return run.saved.get(str(text)) or (data if key in run.written else data.but(kind="unknown", owner="restored"))
     if yields == "split-dict":  # `datasets.load_dataset`: parts by their names, unless one is asked for
         asked = call_.get("split", entry.params)
         if isinstance(asked, Seq) and asked.exact:
@@ -936,6 +940,8 @@ def _sink(run: Run, entry: Entry, call_: Call) -> Value:
             place = call_.get(entry.get("location") or "", entry.params) or call_.at(1)
             if len(objs) == 1 and _text(place):
                 run.saved[_text(place)] = objs[0]
+        if len(saved) == 1:
+            _written(run, call_.get(entry.get("location") or "", entry.params), saved[0])
         for one in saved if not objs else ():
             run.emit(
                 Save,
@@ -948,6 +954,12 @@ def _sink(run: Run, entry: Entry, call_: Call) -> Value:
     if entry.path.rsplit(".", 1)[-1][:1].isupper():
         return Obj(make_subject(run, entry, call_), None, entry)
     return UNKNOWN
+
+
+def _written(run: Run, place: Value | None, value: Array) -> None:
+    """Remember what a file holds from now on, so that a program that reads it again gets these rows."""
+    if isinstance(place, Const) and isinstance(place.value, str) and value.has_rows and value.kind in ("table", "array"):
+        run.written[place.value] = value.but(name="", mask=None, linear=None)
 
 
 def _sink_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
