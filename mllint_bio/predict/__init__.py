@@ -180,6 +180,7 @@ class _Gathering:
             other = self.project.module(path)
             self.visited.add(other.unit.path)
             self.problems.extend(other.skeleton.problems)
+        self.visited |= self.project.consulted(module.path)
         if not run.events:
             return
         self.traces.append(

@@ -23,13 +23,15 @@ from mllint_bio.predict import skeleton as skeletons
 from mllint_bio.sources import SourceUnit
 
 if TYPE_CHECKING:
-    from mllint_bio.events import Site
+    from mllint_bio.events import Fit, Learned, Site
     from mllint_bio.predict.ir import Node
     from mllint_bio.predict.skeleton import Skeleton
     from mllint_bio.predict.values import Const
     from mllint_bio.sources import Problem
 
 _MAX_INDEXED = 4000
+_PIPELINE = 60  # files of one folder that may write each other's tables
+_LARGEST = 2_000_000  # bytes of such a file
 _R_NOTEBOOK = re.compile(rb'"language"\s*:\s*"R"')
 _SEARCH_PATH = re.compile(r"^[ \t]*sys\.path\.(?:append|insert)\(([^\n]*)", re.MULTILINE)
 _LITERAL = re.compile(r"""(["'])([^"'\n]+)\1""")
@@ -104,6 +106,8 @@ class Project:
         self._imports: dict[Path, tuple[tuple[int, int], bytes]] = {}
         self._resolved: dict[tuple[str, Path, tuple[str, ...]], Path | None] = {}
         self._held: dict[tuple[Path, str], bool] = {}
+        self._writes: dict[Path, dict[Path, frozenset[str]]] = {}  # folder -> program -> files that it names where it writes
+        self.products: dict[Path, tuple[dict[str, tuple[tuple[Fit, Learned], ...]], frozenset[Path]]] = {}  # see `handover`
 
     def module(self, path: Path) -> Module:
         """The module of a file of the project."""
@@ -137,6 +141,8 @@ class Project:
         self._modules.pop(Path(path).resolve(), None)
         self._resolved.clear()
         self._held.clear()
+        self._writes.clear()
+        self.products.clear()
         for cached in ("files", "baselines", "tests_of_models"):
             self.__dict__.pop(cached, None)
 
@@ -185,6 +191,21 @@ class Project:
         return frozenset(
             path for path, data in texts if _RESTORES.search(data) and _TEST_PART.search(data) and not _TRAINS.search(data)
         )
+
+    def writers(self, file: str, reader: Path) -> list[Path]:
+        """The program beside `reader` that writes this file, by text; empty if several do, or if the folder has too many."""
+        folder = reader.parent
+        if folder not in self._writes:
+            self._writes[folder] = {
+                path: frozenset(name.decode("utf-8", "replace") for name in _WRITES.findall(_bytes(path)))
+                for path in _beside(reader)
+            }
+        found = [path for path, files in self._writes[folder].items() if file in files and path != reader]
+        return found if len(found) == 1 else []
+
+    def consulted(self, reader: Path) -> set[str]:
+        """Files beside a program that were looked through for what they write."""
+        return {str(path) for path in self._writes.get(reader.parent, ())}
 
     @cached_property
     def files(self) -> list[Path]:
@@ -262,6 +283,9 @@ class Project:
         return known[1]
 
 
+_WRITES = re.compile(
+    rb"(?:\.to_(?:csv|excel|pickle|parquet|feather)|\bnp\.save|\bnumpy\.save|\bdump)\((?:[^()\n]*,)?\s*\\?[\"']([^\"'\\\n]+)\\?[\"']"
+)
 _RESTORES = re.compile(
     rb"load_state_dict\(|load_weights\(|load_model\(|load_from_checkpoint\(|latest_checkpoint\(|joblib\.load\("
 )
@@ -296,6 +320,15 @@ def _names_baseline(data: bytes) -> bool:
     if any(name in data for name in names) and words.search(data):
         return True
     return b"baseline" in data.lower() and _CALLED_BASELINE.search(data) is not None
+
+
+def _beside(reader: Path) -> list[Path]:
+    """Programs of a folder, unless there are too many for one pipeline."""
+    try:
+        found = sorted(path for path in reader.parent.iterdir() if path.suffix in (".py", ".ipynb"))
+        return [path for path in found if path.stat().st_size <= _LARGEST] if len(found) <= _PIPELINE else []
+    except OSError:
+        return []
 
 
 def _bytes(path: Path) -> bytes:

@@ -23,7 +23,7 @@ from mllint_bio.events import (
     Weights,
 )
 from mllint_bio.predict import ir
-from mllint_bio.predict.library import arrays
+from mllint_bio.predict.library import arrays, handover
 from mllint_bio.predict.library.arrays import Operation, arrays_in, blend, data_of, objects_in, scores_of
 from mllint_bio.predict.values import (
     EMPTY,
@@ -510,7 +510,7 @@ def method_of_unknown(run: Run, value: Array, name: str, call_: Call) -> Value |
             data=value.view(),
         )
         if "mode" not in call_.kwargs:  # not appended to what is there
-            _written(run, call_.at(0), value)
+            handover.wrote(run, call_.at(0), value)
         return NONE
     if value.kind in ("text", "config", "unknown", "param") and name in ("glob", "rglob", "iterdir"):
         return _listing(run, "glob", call_)
@@ -852,8 +852,8 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     data = Array(kind={"dataset": "dataset", "loader": "loader"}.get(yields, "table"), rows=rows, name="")
     if isinstance(location, Array) and location.unordered:
         data = data.but(unordered=location.unordered)
-    if key in run.written and yields in ("table", "object"):
-        data = run.written[key]
+    if key is not None and yields in ("table", "object"):
+        data = run.written.get(key) or data.but(learned=handover.received(run, key, rows))
     run.emit(Load, call_.node, data=data.view(), kind=kind, location=str(text))
     as_arrays = literal(call_, entry, "return_X_y") is True or yields == "arrays" and "return_X_y" not in entry.params
     if yields == "split":
@@ -941,7 +941,7 @@ def _sink(run: Run, entry: Entry, call_: Call) -> Value:
             if len(objs) == 1 and _text(place):
                 run.saved[_text(place)] = objs[0]
         if len(saved) == 1:
-            _written(run, call_.get(entry.get("location") or "", entry.params), saved[0])
+            handover.wrote(run, call_.get(entry.get("location") or "", entry.params), saved[0])
         for one in saved if not objs else ():
             run.emit(
                 Save,
@@ -954,12 +954,6 @@ def _sink(run: Run, entry: Entry, call_: Call) -> Value:
     if entry.path.rsplit(".", 1)[-1][:1].isupper():
         return Obj(make_subject(run, entry, call_), None, entry)
     return UNKNOWN
-
-
-def _written(run: Run, place: Value | None, value: Array) -> None:
-    """Remember what a file holds from now on, so that a program that reads it again gets these rows."""
-    if isinstance(place, Const) and isinstance(place.value, str) and value.has_rows and value.kind in ("table", "array"):
-        run.written[place.value] = value.but(name="", mask=None, linear=None)
 
 
 def _sink_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
