@@ -56,13 +56,16 @@ class UnseededSplit(Rule):
         """One finding per place of an unseeded random split."""
         if not trace.is_program or predicts_only(trace):
             return
-        seen = set()
+        seen: set[object] = set()
         for split in trace.of(Split):
             if split.shuffles is not True or split.seeded is not False or not split.stream or trace.seeded(split.stream):
                 continue
-            if split.at in seen or kept(trace, split) or unused(trace, split):
+            cut: object = split.at
+            if split.how == "slice":  # features and labels are cut alike
+                cut = tuple(part.steps()[-1:] or split.at for part in split.parts)
+            if split.at in seen or cut in seen or kept(trace, split) or unused(trace, split):
                 continue
-            seen.add(split.at)
+            seen |= {split.at, cut}
             drawn = "The shuffle before this cut" if split.how == "slice" else f"`{split.api.rsplit('.', 1)[-1]}`"
             held = "folds change" if split.how == "fold" else "held-out rows change"
             where = "its own generator, which has no seed" if split.stream == "own" else f"the unseeded {split.stream} generator"
