@@ -207,9 +207,9 @@ class Run:
         self.bodies: dict[Loop, ir.For | ir.While] = {}
         self.cutting: dict[ir.Node, bool] = {}  # a loop -> whether it cuts windows
         self.selecting: list[Array] = []  # figures of columns that the arms of `if` which execution stands in depend on
-        self.labelling: list[Array] = []  # labels that are written down by the arms of `if` which execution stands in
         self.sifting = 0  # depth of conditions under which a comprehension collects things, and counts nothing
         self.counting: list[Array] = []  # comparisons with the truth that the arms of `if` which execution stands in depend on
+        self.cuts: list[tuple[Frame, bool, Array]] = []  # `if` on a predicted score: where, whether it has an `else`, the label
         self.columns: dict[str, list[int]] = {}  # column -> Fit events of statistics of that column by group
         self.samples: dict[Rows, Any] = {}  # rows drawn by `sample` -> what a later `drop` of them needs to tell of the split
         self.slices: dict[Any, tuple[Rows, Site]] = {}  # (table, order, boundary) -> the first part cut there
@@ -629,9 +629,16 @@ class Run:
         return Flow.NEXT
 
     def _return(self, node: ir.Return) -> Flow:
-        value = NONE if node.value is None else self.eval(node.value)
+        value = NONE if node.value is None else self.labelled(self.eval(node.value), whole=False)
         self.frames[-1].returns.append(value)
         return Flow.RETURN
+
+    def labelled(self, value: Value, *, whole: bool) -> Value:
+        """The label that a constant stands for in the arm of an `if` on a predicted score (`whole`: that has both arms)."""
+        if not self.cuts or not isinstance(value, Const) or value.value is None:
+            return value
+        frame, both, label = self.cuts[-1]
+        return label if frame is self.frames[-1] and (both or not whole) else value
 
     def _raise(self, node: ir.Raise) -> Flow:
         if node.value is not None:
@@ -657,9 +664,10 @@ class Run:
             test = library.counted(self, node.test, test)
             kind = test.kind if isinstance(test, Array) else ""
             held = self.selecting if kind == "columns" else self.counting if kind == "hits" else []
-            if library.is_cut(test) and library.gives_labels(node):
-                held = self.labelling
             held.append(test)  # type: ignore[arg-type]
+            cut = library.is_cut(test)
+            if cut:
+                self.cuts.append((self.frames[-1], bool(node.orelse), test))  # type: ignore[arg-type]
             name, fitting, other = self._told_apart(node.test)
             try:
                 return self.branches(
@@ -667,6 +675,8 @@ class Run:
                 )
             finally:
                 held.pop()
+                if cut:
+                    self.cuts.pop()
         start = len(self.events)
         number = self.emit(Select, node.test, **choice)
 

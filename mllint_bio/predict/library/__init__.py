@@ -45,7 +45,6 @@ from mllint_bio.predict.library.calls import (
 )
 from mllint_bio.predict.library.choices import (
     after_assign,
-    gives_labels,
     kept,
     loop_done,
     loop_kind,
@@ -83,7 +82,6 @@ __all__ = [
     "external_attribute",
     "forward",
     "from_checkpoint",
-    "gives_labels",
     "invoke",
     "is_cut",
     "is_no_grad",

@@ -1549,9 +1549,10 @@ def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.N
         if cut is not None and (receiver.prediction is not None or not receiver.has_rows) and receiver.kind != "indexer":
             return cut.but(kind="array", name=receiver.name, mask=None)  # `labels[scores > threshold] = 1`
     content = value if isinstance(value, Array) and value.kind == "noise" else data_of(value)
-    if run.labelling and isinstance(value, Const) and not isinstance(where, str):
-        content = run.labelling[-1]
-        receiver = receiver.but(prediction=content.prediction)
+    label = value if isinstance(where, str) else run.labelled(value, whole=True)
+    if label is not value and isinstance(label, Array):
+        content = label
+        receiver = receiver.but(prediction=label.prediction)
     figures = scores_of(value)
     indexed = receiver
     receiver = receiver.but(kind="array") if receiver.kind == "empty" else receiver
@@ -1794,9 +1795,7 @@ def _selected(conditions: Sequence[Array], value: Value) -> Value:
 
 
 def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
-    argument = call.at(0) or UNKNOWN
-    if name == "append" and run.labelling and isinstance(argument, Const):
-        argument = run.labelling[-1]
+    argument = run.labelled(call.at(0) or UNKNOWN, whole=True) if name == "append" else call.at(0) or UNKNOWN
     if name in ("append", "extend"):
         _note_growth(run, value, argument, call)
     if name in ("append", "add", "appendleft"):

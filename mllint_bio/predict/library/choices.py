@@ -616,27 +616,6 @@ def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False
     return condensed(value.but(kind="figure", owner=("chosen", number, what), chosen=chosen), how)
 
 
-# -- labels written down one by one -----------------------------------------------------------------------------------
-
-
-def gives_labels(node: ir.If) -> bool:
-    """Whether every arm writes down one constant: `if p > 0.5: labels.append(1)`, `else: labels.append(0)`."""
-
-    def written(body: Sequence[ir.Stmt]) -> bool:
-        if len(body) != 1:
-            return False
-        one = body[0]
-        if isinstance(one, ir.If):
-            return gives_labels(one)
-        if isinstance(one, ir.Assign):
-            return isinstance(one.targets[0], ir.Subscript) and isinstance(one.value, ir.Constant)
-        call = one.value if isinstance(one, ir.ExprStmt) and isinstance(one.value, ir.Call) else None
-        appended = call is not None and isinstance(call.func, ir.Attribute) and call.func.name == "append" and len(call.args) == 1
-        return appended and call is not None and isinstance(call.args[0][1], ir.Constant)
-
-    return written(node.body) and written(node.orelse)
-
-
 # -- what reaches a reader -------------------------------------------------------------------------------------------
 
 
