@@ -353,7 +353,8 @@ def _searched(obj: Obj, parameter: str) -> bool:
     construct = obj.cells.get("#call")
     grids = [v for v in construct.everything() if isinstance(v, Dict)] if construct is not None else []
     return any(
-        grid.rest is not None or any(isinstance(key, str) and key.rsplit("__", 1)[-1] == parameter for key in grid.items)
+        (grid.rest is not None and obj.is_a("tuner"))
+        or any(isinstance(key, str) and key.rsplit("__", 1)[-1] == parameter for key in grid.items)
         for grid in grids
     )
 
