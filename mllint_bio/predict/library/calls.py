@@ -122,7 +122,7 @@ def draws(
         _note_seed(value)
         if value is not None and not (isinstance(value, Const) and value.value is None):
             continue
-        if source.open:
+        if source.open and (seed or draw.get("when") or draw.get("unless")):
             continue
         if call_.node in run.looked_at and what == "sample":
             continue
