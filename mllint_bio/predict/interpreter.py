@@ -68,6 +68,7 @@ _NOTES = (
     "statistics",
     "columns",
     "samples",
+    "doubled",
     "slices",
     "pairs",
     "grown",
@@ -215,6 +216,7 @@ class Run:
         self.slices: dict[Any, tuple[Rows, Site]] = {}  # (table, order, boundary) -> the first part cut there
         self.sliced: set[Any] = set()  # keys of `slices` whose second part was seen
         self.pairs: dict[Any, dict[str, tuple[str, str, Site]]] = {}  # see `choices.pairing`
+        self.doubled: dict[Any, bool] = {}  # place where tables are joined -> whether the first join there doubles rows
         self.grown: dict[Loop, list[Seq]] = {}  # loop -> lists that grew inside it
         self.class_loops: set[Loop] = set()  # loops over classes: what grows in them lies class by class
         self.cutoff_loops: set[Loop] = set()  # loops whose variable cuts predictions into labels

@@ -1143,7 +1143,7 @@ def _item_of_sequence(run: Run, value: Seq, index: Value | None, node: ir.Node) 
     if isinstance(index, Const) and isinstance(index.value, int) and value.exact:
         if -len(value.items) <= index.value < len(value.items):
             return value.items[index.value]
-        return value.element()
+        return UNKNOWN  # it has no such member: this is not what happens
     if isinstance(index, Const) and isinstance(index.value, int):
         one = value.element()  # of a list that grew in a loop: two members are not the same rows
         return one.but(rows=one.rows.some(("member", index.value))) if isinstance(one, Array) and one.has_rows else one
@@ -2686,6 +2686,8 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
     appended = bool(run.loops) and isinstance(call.node, ir.Call) and getattr(call.node.func, "name", "") == "append"
     grown = appended or any(part.kind == "empty" or part.owner == "grown" for part in parts)  # each round by other rows
     twice = len(members) > 1 and (bool(augmented) or not grown and _same_origin_twice(members))
+    # A table that a loop makes longer meets the rows of an earlier round again only because rounds are not told apart.
+    twice = run.doubled.setdefault((run.site(call.node), run.calls), twice) and twice
     if rows.known and (repeated or twice) and not run.inside_forward:
         made = rows.derived(run.site(call.node), "augment" if augmented else "copy", run.branch)
         run.emit(
