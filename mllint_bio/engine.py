@@ -392,6 +392,7 @@ def assemble(
             key = (diagnostic.code, diagnostic.place, diagnostic.message if internal else "")
             if key not in best or (diagnostic.severity, diagnostic.confidence) > (best[key].severity, best[key].confidence):
                 best[key] = diagnostic
+    best = _one_a_project(best, root_of, registry)
     at_hand = Units(units)
     by_path: dict[str, list[Diagnostic]] = defaultdict(list)
     for diagnostic in best.values():
@@ -417,6 +418,26 @@ def assemble(
         visited=whole.visited,
         units=at_hand,
     )
+
+
+def _one_a_project(
+    found: Mapping[tuple[object, ...], Diagnostic], root_of: Mapping[str, str], registry: Registry
+) -> dict[tuple[object, ...], Diagnostic]:
+    """Without the further findings of rules that ask a question about the project: the gravest stays, of equals the first."""
+    kept: dict[tuple[object, ...], Diagnostic] = {}
+    by_project: dict[tuple[str, str], list[tuple[tuple[object, ...], Diagnostic]]] = defaultdict(list)
+    for key, one in found.items():
+        rule = registry.rules.get(one.code)
+        if rule is not None and rule.once_per_project and one.place.path in root_of:
+            by_project[root_of[one.place.path], one.code].append((key, one))
+        else:
+            kept[key] = one
+    for several in by_project.values():
+        key, one = min(
+            several, key=lambda pair: (-pair[1].severity, -pair[1].confidence, pair[1].place.path, pair[1].place.start)
+        )
+        kept[key] = one
+    return kept
 
 
 def standing(

@@ -39,8 +39,9 @@ class Rule:
     code: three letters and three digits, never reused; name: kebab-case, names the fault; tip: tip of the paper (1-10);
     severity: the usual one, a finding may be lower; variants: names of sub-cases, selectable as `CODE[variant]`;
     preview_variants: those of them that need --preview; programs_only: silent for functions without caller; skip_tests: silent
-    in tests and docs. confirmed_by: what settles a finding at run time: `trace` (the rule, asked of the observed trace), `repeat`
-    (the program run twice), `cuda` (the same on a CUDA device), `baseline` (tuned baselines on the program's own rows).
+    in tests and docs; once_per_project: one finding, however many programs of the project it concerns. confirmed_by: what settles
+    a finding at run time: `trace` (the rule, asked of the observed trace), `repeat` (the program run twice), `cuda` (the same on a
+    CUDA device), `baseline` (tuned baselines on the program's own rows).
     """
 
     code: ClassVar[str]
@@ -53,6 +54,7 @@ class Rule:
     preview_variants: ClassVar[frozenset[str]] = frozenset()
     programs_only: ClassVar[bool] = False
     skip_tests: ClassVar[bool] = False
+    once_per_project: ClassVar[bool] = False
     confirmed_by: ClassVar[str] = "trace"
     options: ClassVar[dict[str, Any]] = {}
 

@@ -137,6 +137,17 @@ class ProgramsOnly(Rule):
             yield self.finding(event, "in a program")
 
 
+class OfProject(Rule):
+    """Asks a question about the project."""
+
+    code, name, tip, severity = "TST601", "of-project", 6, Severity.WARNING
+    once_per_project = True
+
+    def check(self, trace: Trace) -> Any:
+        for event in trace.events:
+            yield self.finding(event, "somewhere in the project")
+
+
 class Broken(Rule):
     """Fails after its first finding."""
 

@@ -14,7 +14,7 @@ from mllint_bio.diagnostics import Report
 from mllint_bio.findings import Severity
 from mllint_bio.sources import load_text
 from tests import fake_predict
-from tests.fake_predict import Broken, Fault, Graver, Guess, ProgramsOnly, registry
+from tests.fake_predict import Broken, Fault, Graver, Guess, OfProject, ProgramsOnly, registry
 from tests.render.samples import notebook
 
 
@@ -202,6 +202,18 @@ def test_findings_in_helpers_are_shown_only_if_they_were_asked_for() -> None:
     assert lines(report) == ["train.py:2 TST101"]
     assert report.visited == {"lib.py"}
     assert lines(check("train.py", "lib.py")) == ["lib.py:1 TST101", "train.py:2 TST101"]
+
+
+def test_a_question_about_the_project_is_answered_once() -> None:
+    """Of a rule that asks about the project, the first finding is shown; another project has its own."""
+    for folder in ("one", "two"):
+        Path(folder).mkdir()
+        Path(folder, "pyproject.toml").touch()
+        for name in ("a.py", "b.py"):
+            Path(folder, name).write_text("fault\nfault\n")
+    files = [Path(folder, name) for folder in ("one", "two") for name in ("b.py", "a.py")]
+    assert lines(check(*files, rules=(OfProject,))) == ["one/a.py:1 TST601", "two/a.py:1 TST601"]
+    assert lines(check(files[0], rules=(OfProject,))) == ["one/b.py:1 TST601"]
 
 
 def test_functions_that_a_program_entered_are_not_checked_again() -> None:

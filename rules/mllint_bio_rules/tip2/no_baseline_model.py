@@ -14,7 +14,7 @@ class NoBaselineModel(Rule):
     """A deep model is trained and scored on held-out data, and no simpler model is fitted anywhere in the project.
 
     ## What it does
-    Reports, once per program, the evaluation of a network when neither this program nor another file of the project
+    Reports, once per project, the evaluation of a network when neither this program nor another file of the project
     fits a conventional model (linear model, forest, boosting, support vector machine, nearest neighbours, naive
     Bayes, a dummy). Segmentation, work without a supervised held-out score, and projects that name published
     numbers (`external-baselines` in the configuration) are not reported.
@@ -52,6 +52,7 @@ class NoBaselineModel(Rule):
     confirmed_by = "baseline"
     programs_only = True
     skip_tests = True
+    once_per_project = True
     remedy = "Fit a conventional model on the same training rows and score it on the same held-out rows."
 
     def check(self, trace: Trace) -> Iterator[Finding]:
