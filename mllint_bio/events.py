@@ -429,11 +429,11 @@ class Predict(Event):
 @_event
 class Score(Event):
     """A figure of merit is computed. metric: its name (`accuracy_score`, `loss`, `accuracy`); family: label, score, regression,
-    cluster, segmentation, loss, subgroup, unknown; direction: up, down or empty; data: the rows scored (and the
-    prediction that was scored); truth: the labels; cross_validated: the figure comes from folds made inside the call;
-    subject: whose predictions; swapped: the arguments stand in the other order than the API's; averaging: literal `average=`.
-    fitted: rows that the subject had learned from at that moment. chosen: ids of the Select events whose choice (a threshold)
-    shaped the scored value; empty if none or not known."""
+    cluster, segmentation, loss, subgroup, residual (not condensed yet), target (residuals that another model learns), unknown;
+    direction: up, down or empty; data: the rows scored (and the prediction that was scored); truth: the labels; cross_validated:
+    the figure comes from folds made inside the call; subject: whose predictions; swapped: the arguments stand in the other order
+    than the API's; averaging: literal `average=`. fitted: rows that the subject had learned from at that moment. chosen: ids of
+    the Select events whose choice (a threshold) shaped the scored value; empty if none or not known."""
 
     metric: str
     family: str

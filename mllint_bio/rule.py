@@ -40,8 +40,8 @@ class Rule:
     severity: the usual one, a finding may be lower; variants: names of sub-cases, selectable as `CODE[variant]`;
     preview_variants: those of them that need --preview; programs_only: silent for functions without caller; skip_tests: silent
     in tests and docs; once_per_project: one finding, however many programs of the project it concerns. confirmed_by: what settles
-    a finding at run time: `trace` (the rule, asked of the observed trace), `repeat` (the program run twice), `cuda` (the same on a
-    CUDA device), `baseline` (tuned baselines on the program's own rows).
+    a finding at run time: `trace` (the rule, asked of the observed trace), `repeat` (the program run twice), `cuda` (the same on
+    a CUDA device), `baseline` (tuned baselines on the program's own rows).
     """
 
     code: ClassVar[str]

@@ -1359,6 +1359,7 @@ def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise:
     return value
 
 
+_PRESENT = frozenset({"isnan", "isinf", "isfinite", "isna", "isnull", "notna", "notnull"})
 RANKINGS = frozenset(
     {
         "var",
@@ -1763,7 +1764,14 @@ def _group_statistic(run: Run, value: Array, call: Call) -> Array:
 
 
 def note_target(run: Run, target: Array) -> None:
-    """What a predictor is fitted to is the target: statistics of that column by group had used it."""
+    """What a predictor is fitted to is the target: statistics of that column by group had used it.
+
+    Residuals that the next model of a chain learns are a target as well, and no figure of merit.
+    """
+    for number in target.scores:
+        score = run.events[number]
+        if isinstance(score, Score) and score.handwritten and score.metric == "error":
+            run.amend(number, family="target")
     for number in run.columns.get(target.column, ()) if target.column else ():
         fit = run.events[number]
         if isinstance(fit, Fit) and fit.data.rows.steps()[:1] == target.rows.steps()[:1]:
@@ -2225,6 +2233,8 @@ class Operation:
         return value.but(linear=None) if value.kind != "scalar" else value
 
     def elementwise(self, value: Array, other: Value | None) -> Value:
+        if self.name in _PRESENT:
+            value = value.but(prediction=None)  # it says which values there are, no longer what is predicted
         if other is None:
             return value.but(
                 linear=None,
