@@ -432,6 +432,10 @@ def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
         if not call_.everything():
             networks.mode_unclear(run, obj)
         return unknown_call(run, UNKNOWN, "", call_)
+    own = catalog.lookup(f"{obj.subject.api}.{name}") if obj.subject.role == "object" and obj.klass is None else None
+    if own is not None and own.is_a("array", "ignore"):
+        handler = handler_of(own)
+        return handler(run, own, call_) if handler else _ignored(run, own, call_)
     for module in (learners, networks):
         found: Value | None = module.method(run, obj, name, call_)
         if found is not None:

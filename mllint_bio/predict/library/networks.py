@@ -811,6 +811,8 @@ def method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
         return restored
     if role.is_a("optimizer"):
         return _optimizer_method(run, obj, name, call)
+    if name == "step" and role.is_a("object") and _stepped(run, call):
+        return NONE
     if role.is_a("lr-select") and name == "step":
         return _plateau(run, obj, call)
     if role.is_a("scheduler", "callback", "lr-select"):
@@ -944,6 +946,17 @@ def _optimizer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
     return NONE
 
 
+def _stepped(run: Run, call: Call) -> bool:
+    """`scaler.step(optimizer)`: what is not known to step steps the optimizer that it is handed."""
+    handed = call.at(0)
+    if isinstance(handed, Obj) and handed.is_a("optimizer"):
+        _optimizer_method(run, handed, "step", arrays._call(call.node, []))
+        return True
+    if isinstance(handed, Array) and handed.kind in ("unknown", "param") and "opt" in (handed.name or "").lower():
+        return method_of_unknown(run, handed, "step", arrays._call(call.node, [])) is not None
+    return False
+
+
 def _apply_gradients(run: Run, optimizer_: Obj, call: Call) -> None:
     """Gradients that a tape recorded change the variables that they are paired with; a tape holds those of one step only."""
     found = [a for value in call.everything() for a in arrays_in(value)]
@@ -1047,6 +1060,9 @@ def _as_keras(run: Run, value: Array, node: ir.Node) -> Obj:
     return known[1]
 
 
+# What Accelerate and Lightning Fabric call the methods that give back, ready for the device, what they were handed.
+_PREPARES = frozenset({"prepare", "setup", "setup_module", "setup_optimizers", "setup_dataloaders"})
+
 _MODULE_METHODS = frozenset({"parameters", "named_parameters", "state_dict", "load_state_dict", "zero_grad", "train", "eval"})
 
 
@@ -1067,8 +1083,18 @@ def _checkpoint_of(klass: Klass) -> str:
 def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | None:
     """Methods that tell a network, an optimizer, a loss or a tensor on a device."""
     if name == "backward":
-        run.emit(Backward, call.node, data=value.view())
-        run.backward = value
+        handed = data_of(call.at(0)) if call.args and value.prediction is None and not value.has_rows else UNKNOWN
+        loss_value = handed if handed.prediction is not None else value  # `accelerator.backward(loss)`
+        run.emit(Backward, call.node, data=loss_value.view())
+        run.backward = loss_value
+        return NONE
+    if name == "scale" and len(call.args) == 1 and value.kind in ("unknown", "param"):
+        handed = data_of(call.args[0])
+        if handed.prediction is not None and value.prediction is None:  # `scaler.scale(loss)`
+            return handed
+    if name in _PREPARES and value.kind == "config" and call.args:
+        return call.args[0] if len(call.args) == 1 else Seq("tuple", list(call.args))
+    if name == "step" and value.kind in ("unknown", "param") and _stepped(run, call):
         return NONE
     if name in ("cuda", "to") and (
         value.has_rows or value.prediction is not None or value.kind in ("batch", "item", "array", "unknown", "param")
