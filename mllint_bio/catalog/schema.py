@@ -153,6 +153,7 @@ OPERATIONS: dict[str, str] = {
     "where": "indices at which a mask holds",
     "sort": "rows in sorted order",
     "codes": "integer codes of categories, learned from these rows: factorize, cat.codes, get_dummies",
+    "align": "two tables with the same columns or rows",
     "fill": "fills gaps with its argument: fillna",
     "zeros": "a new array without rows of any data: zeros, empty, full",
     "scalar": "a number about the data: len, item, shape, nunique",

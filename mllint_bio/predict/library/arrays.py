@@ -1214,6 +1214,8 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
     if isinstance(first, Choice):
         return join_all([_select_rows(run, value, [option, *indices[1:]], node, rowwise) for option in first.options])
     column = indices[1] if len(indices) > 1 else None
+    if column is not None and names_of_another(column, value):
+        note_aligned(run, value)
     name = column.value if isinstance(column, Const) and isinstance(column.value, (str, int)) else ""
     if name != "":
         value = value.but(column=str(name))
@@ -1296,7 +1298,24 @@ class ByIdentifier:
     table: Rows
 
 
+def names_of_another(index: Value | None, value: Array) -> bool:
+    """Whether the index is the columns of another table, chosen in their order."""
+    owner = index.owner if isinstance(index, Array) and index.kind == "scalar" else None
+    return isinstance(owner, tuple) and owner[:1] == ("columns",) and owner[1] != value.rows
+
+
+def note_aligned(run: Run, value: Array) -> None:
+    """Indicator columns carry the names of the values: with the columns of another table, they mean what they mean there."""
+    for fact in value.learned:
+        fit = run.events[fact.fit]
+        if isinstance(fit, Fit) and fit.subject.api == "get_dummies":
+            fit.subject.facts["aligned"] = True
+
+
 def _by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: bool) -> Value:
+    if not rowwise and names_of_another(index, value):
+        note_aligned(run, value)
+        return value
     if index.chosen:
         return value.but(scores=value.scores | index.scores, chosen=value.chosen | index.chosen)
     if index.scores and not index.has_rows:
@@ -2412,7 +2431,17 @@ class Operation:
         )
         return Seq("list", pieces)
 
+    def align(self, value: Array, other: Value | None) -> Value:
+        second = data_of(other)
+        if self.over_columns() or self.argument("axis") is None:
+            note_aligned(self.run, value)
+            note_aligned(self.run, second)
+        return Seq("tuple", [value, second])
+
     def take(self, value: Array, other: Value | None) -> Value:
+        if self.name == "reindex" and (self.over_columns() or self.argument("columns") is not None):
+            note_aligned(self.run, value)
+            return value
         index = as_array(other) if other is not None else None
         for candidate in self.call.everything():
             array = as_array(candidate)
@@ -2604,6 +2633,8 @@ class Operation:
             return Array(kind="shape", linear=_length(value))
         if self.name == "nunique" and value.column and value.has_rows:
             note_repetition(self.run, value.rows, value.column)
+        if self.name == "columns" and value.has_rows:
+            return Array(kind="scalar", owner=("columns", value.rows))
         return Array(kind="scalar", linear=_length(value) if self.name in ("nelement",) else None)
 
     def iterate(self, value: Array, other: Value | None) -> Value:
@@ -2664,6 +2695,7 @@ _OPERATIONS: dict[str, Callable[[Operation, Array, Value | None], Value]] = {
     "where": Operation.where,
     "sort": Operation.sort,
     "codes": Operation.codes,
+    "align": Operation.align,
     "fill": Operation.fill,
     "zeros": Operation.zeros,
     "scalar": Operation.scalar,

@@ -23,7 +23,8 @@ class TransformRefittedOnTest(Rule):
     decompositions, vectorisers or selectors whose columns then no longer correspond (`decompose`).
 
     Not reported: row-wise transforms; statistics per sample or image; components of each part that are only drawn; a separate
-    model per cohort; protocols declared as `per-cohort-standardised` (info); `factorize(sort=True)` of the labels of each part,
+    model per cohort; indicators that take the columns of the training table (`reindex`); protocols declared as
+    `per-cohort-standardised` (info); `factorize(sort=True)` of the labels of each part,
     whose codes agree while every part holds every class.
 
     ## Why it is bad
@@ -97,7 +98,10 @@ class TransformRefittedOnTest(Rule):
 
     @staticmethod
     def _agrees(trace: Trace, fit: Fit) -> bool:
-        """Whether codes follow the order of the values, which are labels: compared with predictions, or read by no model."""
+        """Whether the codes are those of the training rows: indicators that take their columns from there, or codes in the order
+        of the values, which are labels: compared with predictions, or read by no model."""
+        if fit.subject.facts.get("aligned"):
+            return True
         if fit.subject.given.get("sort") is not True:
             return False
         labels = any(fact.fit == fit.id for s in trace.scores for fact in s.truth.learned)
