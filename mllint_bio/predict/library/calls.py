@@ -746,6 +746,8 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     value = arrays.as_array(first)
     if value is None:
         value = data_of(first)
+    if entry.path == "pandas.DataFrame" and arrays.names_of_another(call_.get("columns", entry.params), value):
+        arrays.note_aligned(run, value)
     if value.kind == "noise" and entry.path.startswith("pandas."):
         value = arrays.as_data(value)
         value = value.but(kind="table") if value.has_rows else value
@@ -1265,6 +1267,8 @@ def _extreme(run: Run, name: str, call_: Call) -> Value:
     from mllint_bio.predict.library.choices import choose
 
     merged = blend(run, call_.everything())
+    if isinstance(call_.node, ir.Call) and len(call_.node.args) == 2 and any(map(_written_number, call_.node.args)):
+        return merged  # `max(1 - auc, 1e-12)` bounds a figure
     first, key = call_.at(0), call_.kwargs.get("key")
     judges = merged.scores or objects_in(first)  # a figure may be an attribute of what is compared
     if judges and isinstance(key, Func) and name != "sorted" and first is not None:
@@ -1289,6 +1293,12 @@ def _extreme(run: Run, name: str, call_: Call) -> Value:
                 element = element.but(unordered=None, ordered="")
             return Seq("list", items, None if first.exact else element)
     return merged
+
+
+def _written_number(argument: tuple[str | None, ir.Expr]) -> bool:
+    keyword, value = argument
+    value = value.value if isinstance(value, ir.Unary) else value
+    return keyword is None and isinstance(value, ir.Constant) and isinstance(value.value, (int, float))
 
 
 def _collection_builtin(run: Run, name: str, call_: Call) -> Value:

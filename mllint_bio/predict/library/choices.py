@@ -350,7 +350,8 @@ def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | Non
         return None
     if is_cut(test):  # a case on one side of a threshold that was chosen before
         return None
-    if _is_check(node) or _mixed(run, scores):
+    unnamed = isinstance(node, (ir.Name, ir.Attribute)) and isinstance(test, Array) and test.kind == "unknown"
+    if _is_check(node) or _mixed(run, scores) or unnamed:  # `if best_params:` asks whether there are any
         return None
     if isinstance(test, Choice) and any(isinstance(one, (Seq, Dict)) for one in test.options):  # whether there are results
         return None

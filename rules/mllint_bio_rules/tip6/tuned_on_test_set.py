@@ -84,6 +84,9 @@ class TunedOnTestSet(Rule):
                 continue
             if role != "test" and {score.id for score in shown} <= select.scores and set_aside(trace, select.data):
                 continue  # a program that only tunes, and tells how well the best did
+            compared = {trace.event(number).at for number in select.scores}
+            if not trace.is_program and role != "test" and {score.at for score in shown} <= compared:
+                continue  # a function that only tunes: its caller has the figure that counts
             if select.how in ("max", "min") and select.scores <= told:
                 continue  # the figure of the one that was chosen before
             seen.add(select.at)
