@@ -146,13 +146,15 @@ class Learned:
 class Prediction:
     """A fact that a value carries: it is the output of `subject` for `rows`.
 
-    output: label, score (probability or decision value), logit, value (regression) or unknown.
+    output: label, score (probability or decision value), logit, value (regression) or unknown; fitted: the rows that the subject
+    had learned from by then, if that was noted.
     """
 
     subject: Subject
     rows: Rows
     output: str = "unknown"
     event: int = -1
+    fitted: Rows = field(default=UNKNOWN_ROWS, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -804,7 +804,7 @@ def emit_score(run: Run, node: ir.Node, metric: str, family: str, predicted: Arr
     """Record a figure computed from a prediction and the truth, and return its id."""
     prediction = predicted.prediction
     subject = prediction.subject if prediction else None
-    fitted = prediction_fitted(run, subject)
+    fitted = prediction.fitted if prediction and prediction.fitted.known else prediction_fitted(subject)
     rows = predicted.rows if predicted.has_rows else truth.rows
     data = predicted.but(rows=rows, name=predicted.name or truth.name)
     view = data.view()
@@ -831,7 +831,7 @@ def truth_facts(truth: Array) -> frozenset[Learned]:
     return frozenset()
 
 
-def prediction_fitted(run: Run, subject: Subject | None) -> Rows:
+def prediction_fitted(subject: Subject | None) -> Rows:
     """Rows that this subject has learned from so far."""
     if subject is None:
         return UNKNOWN_ROWS

@@ -11,7 +11,7 @@ from mllint_bio.events import Data, Fit, Learned, Prediction, Resample, Score, S
 from mllint_bio.events import Predict as PredictEvent
 from mllint_bio.predict import ir
 from mllint_bio.predict.library import arrays, calls
-from mllint_bio.predict.library.arrays import arrays_in, data_of, emit_score
+from mllint_bio.predict.library.arrays import arrays_in, data_of, emit_score, prediction_fitted
 from mllint_bio.predict.values import (
     NONE,
     UNKNOWN,
@@ -534,7 +534,7 @@ def _predict(run: Run, obj: Obj, name: str, call: Call) -> Value:
     event = run.emit(PredictEvent, call.node, subject=obj.subject, data=data.view(), output=output)
     inputs = obj.cells.get("#inputs")
     learned = data.learned | (inputs if isinstance(inputs, frozenset) else frozenset()) | _learned_of(obj)
-    prediction = Prediction(obj.subject, data.rows, output, event)
+    prediction = Prediction(obj.subject, data.rows, output, event, prediction_fitted(obj.subject))
     return Array(
         kind="array",
         rows=data.rows,
@@ -958,7 +958,8 @@ def scoring_of(value: Value | None, task: str) -> tuple[str, str, str]:
         )
         return name, family, "up"
     if isinstance(value, Obj) and value.is_a("scorer-factory"):
-        return str(value.subject.facts.get("metric", "scorer")), "unknown", "up"
+        family = value.subject.facts.get("family") or _OWN_SCORES.get(task, ("", "unknown"))[1]
+        return str(value.subject.facts.get("metric", "scorer")), family, "up"
     if isinstance(value, Ext):
         entry = catalog.lookup(value.path)
         if entry is not None and entry.is_a("metric"):
@@ -973,6 +974,8 @@ def scorer(run: Run, entry: Entry, call: Call) -> Value:
     if isinstance(metric, Ext):
         obj.subject.facts["metric"] = metric.path.rsplit(".", 1)[-1]
         described = catalog.lookup(metric.path)
+        if described is not None and described.is_a("metric"):
+            obj.subject.facts["family"] = described.role.rpartition(".")[2]
         if described is not None and described.role == "metric.score":
             response = call.kwargs.get("response_method") or call.kwargs.get("needs_proba") or call.kwargs.get("needs_threshold")
             if (
@@ -991,6 +994,8 @@ def scorer(run: Run, entry: Entry, call: Call) -> Value:
                     subject=obj.subject,
                     direction="up",
                 )
+    elif isinstance(metric, Func):
+        obj.subject.facts["metric"] = metric.name
     return obj
 
 

@@ -96,8 +96,10 @@ class SelectionMetricMismatch(Rule):
         if tuner is None or not tuner.is_a("tuner") or not tuner.api.startswith("sklearn."):
             return None
         shown = [s for s in trace.held_out_scores if trace.reported(s) and s.id > select.id and not s.cross_validated]
-        own = [event.metric for number in select.scores if isinstance(event := trace.event(number), Score)]
+        own = [e.metric for n in select.scores if isinstance(e := trace.event(n), Score) and e.family != "unknown"]
         other = [s for s in shown if (s.family == "score" or s.metric in RANKING) and not s.metric.startswith(tuple(own))]
+        if select.scores and not own:  # the estimator, which is not known, scores itself
+            return None
         if "scoring" in tuner.arguments or tuner.unknown_arguments or not other or len(other) < len(shown):
             return None
         return self.finding(

@@ -93,10 +93,17 @@ class AccuracyOnlyEvaluation(Rule):
                 found = event.sampler.endswith("WeightedRandomSampler")
             else:
                 found = isinstance(event, Fit) and any(
-                    one.given.get(name, name in one.arguments) for one in event.subject.everything() for name in BALANCING
+                    _weighs(one.given.get(name, name in one.arguments))
+                    for one in event.subject.everything()
+                    for name in BALANCING
                 )
             if found:
                 yield event
+
+
+def _weighs(given: object) -> bool:
+    """Whether a setting gives the classes different weights: a weight of one is that of the other class."""
+    return bool(given) and (isinstance(given, bool) or given != 1)
 
 
 _METER = re.compile(r"meter|metric|confusion|evaluator", re.IGNORECASE)
