@@ -1710,12 +1710,48 @@ def value_method(run: Run, value: Value, name: str, call: Call) -> Value:
         return Updated(value.but(unordered=None, ordered=""), NONE)
     if value.kind == "groups" and name == "transform":
         return _group_statistic(run, value, call)
+    if value.kind == "groups" and name in _OF_EACH_GROUP and value.has_rows and isinstance(value.owner, str):
+        return _one_of_each_group(run, value, name, call)
+    if name == "duplicated" and value.has_rows:
+        entity = _single_key(value.column, call)
+        return value.but(kind="mask", mask=(Distinct(entity, run.site(call.node)), False), column="", linear=None)
     if name == "train_test_split" and value.has_rows:
         return _split_dataset(run, value, call)
     described = catalog.method(name)
     if described is None:
         return _undescribed_method(run, value, name, call)
     return apply_method(run, value, described, call, name)
+
+
+_OF_EACH_GROUP = {"first": 1, "last": 1, "nth": 1, "head": 5, "tail": 5, "idxmin": 1, "idxmax": 1}  # rows by default
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """Key of rows of which there is one for each value of a column (`drop_duplicates`, the first of each group)."""
+
+    column: str
+    at: Site
+
+
+def _single_key(column: str, call: Call) -> str:
+    """The one column by which rows are told apart; empty if they are told apart by several, or by all."""
+    given = call.get("subset", ("subset",))
+    if isinstance(given, Seq) and given.exact and len(given.items) == 1:
+        given = given.items[0]
+    return given.value if isinstance(given, Const) and isinstance(given.value, str) else column if given is None else ""
+
+
+def _one_of_each_group(run: Run, groups: Array, name: str, call: Call) -> Value:
+    """One row of each group, or several."""
+    site, wanted = run.site(call.node), call.get("n", ("n",))
+    several = wanted is None and _OF_EACH_GROUP[name] > 1
+    if wanted is not None and name in ("nth", "head", "tail"):
+        several = not isinstance(wanted, Const) or (name != "nth" and wanted.value != 1)
+    rows = groups.rows.some(site if several else Distinct(str(groups.owner), site))
+    if name.startswith("idx"):
+        return Array(kind="index", rows=rows, base=_base(groups.rows))
+    return groups.but(kind="table", rows=rows, owner=None, column="", linear=None)
 
 
 _DATASET_SPLIT = (  # https://huggingface.co/docs/datasets/package_reference/main_classes#datasets.Dataset.train_test_split
@@ -2340,7 +2376,13 @@ class Operation:
             return value
         if isinstance(value, Array) and value.kind in ("index", "item", "batch"):
             return value
-        return value.but(rows=value.rows.some(self.run.site(self.call.node)), linear=None)
+        site = self.run.site(self.call.node)
+        entity = _single_key(value.column, self.call) if self.name == "drop_duplicates" else ""
+        return value.but(
+            rows=value.rows.some(Distinct(entity, site) if entity else site),
+            group="" if value.group == entity else value.group,
+            linear=None,
+        )
 
     def shuffle(self, value: Array, other: Value | None) -> Value:
         return value.but(ordered="shuffled", order=self.run.site(self.call.node))
@@ -2827,15 +2869,32 @@ def note_repetition(run: Run, rows: Rows, entity: str) -> None:
         run.repeated.setdefault(steps[0], entity)
 
 
+_VISIT = re.compile(
+    r"^(vis(it)?_?(code)?_?(2|num(ber)?|no|id|name)?|time_?point|session(_?id)?|wave|month(_bl)?|baseline)$", re.I
+)
+
+
+def _one_visit(step: Selection) -> bool:
+    """Whether the rows are those of one visit (`table["VISCODE"] == "bl"`): one row of each entity."""
+    key = step.key
+    return step.positive and isinstance(key, Equals) and isinstance(key.column, tuple) and bool(_VISIT.match(str(key.column[1])))
+
+
 def repetition_of(run: Run, rows: Rows) -> str:
     """The entity of which the table has several rows, if the code proves one; grouping by it leaves one row each."""
     steps = rows.steps()
-    if any(
-        isinstance(step, Derived) and step.how == "aggregate" or isinstance(step, Subset) and isinstance(step.key, OneOfEach)
-        for step in steps
-    ):
-        return ""
-    return run.repeated.get(steps[0], "") if steps else ""
+    entity = run.repeated.get(steps[0], "") if steps else ""
+    return "" if any(_one_row_each(step, entity) for step in steps) else entity
+
+
+def _one_row_each(step: Step, entity: str) -> bool:
+    """Whether of each entity one row is left after this step."""
+    if isinstance(step, Selection) and _one_visit(step):
+        return True
+    key = step.key if isinstance(step, Subset) or (isinstance(step, Selection) and step.positive) else None
+    if isinstance(key, Distinct):
+        return key.column == entity
+    return isinstance(key, OneOfEach) or (isinstance(step, Derived) and step.how == "aggregate")
 
 
 def _rows_of_length(run: Run, value: Array, node: ir.Node) -> Rows:
