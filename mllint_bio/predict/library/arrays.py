@@ -1261,6 +1261,8 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
             and not rowwise
         ):
             return value.but(column="")
+        if value.has_rows and _says_yes_or_no(first):  # `table[[name in chosen for name in table["name"]]]`
+            return value.but(rows=value.rows.some(run.first_use(first, node)))
         inner = arrays_in(first)
         if inner and any(a.kind == "index" for a in inner):
             return _by_index(run, value, next(a for a in inner if a.kind == "index"), node)
@@ -1275,6 +1277,12 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
     if isinstance(first, Array):
         return _by_array(run, value, first, node, rowwise)
     return value
+
+
+def _says_yes_or_no(index: Seq) -> bool:
+    """Whether a list of truth values marks rows."""
+    element = index.element() if index.kind == "list" and (index.items or index.rest is not None) else None
+    return element is not None and all(isinstance(one, Const) and isinstance(one.value, bool) for one in options(element))
 
 
 def _is_side(index: Array) -> bool:
@@ -1580,7 +1588,8 @@ def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.N
         receiver = receiver.owner[0]
     if not isinstance(where, str) and any(isinstance(one, Array) and _marks_rows(one, receiver) for one in where):
         receiver = filled(run, receiver, value, "fill")
-    if indexed.kind == "indexer" and receiver.has_rows:  # of the rest of the table nothing is known
+    whole = not isinstance(where, str) and len(where) == 2 and _all_rows(where[0])
+    if indexed.kind == "indexer" and receiver.has_rows and not whole:  # of the rest of the table nothing is known
         return receiver.but(scores=receiver.scores | figures)
     if isinstance(where, str) and content.has_rows and receiver.kind == "annotated":
         return receiver.but(learned=receiver.learned | content.learned)
@@ -1597,6 +1606,11 @@ def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.N
         scores=receiver.scores | figures,
         prediction=receiver.prediction or content.prediction,
     )
+
+
+def _all_rows(index: Value) -> bool:
+    """Whether an index is `:`, as in `table.loc[:, "age"] = ...`."""
+    return isinstance(index, Seq) and index.kind == "slice" and all(isinstance(b, Const) and b.value is None for b in index.items)
 
 
 def _marks_rows(index: Array, table: Array) -> bool:
@@ -2578,7 +2592,7 @@ class Operation:
         if value.prediction is not None and (not value.scores or self.over_columns()):
             label = value.but(prediction=_as_output(value.prediction, "label"), activation="", linear=None)
             return _values_and_indices(value, label) if self.name in ("topk", "max") else label
-        if value.scores:
+        if value.scores and not self.over_columns():  # along each row: the likeliest class
             from mllint_bio.predict.library.choices import choose
 
             return choose(self.run, self.call.node, value, self.name)

@@ -756,7 +756,8 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         value = value.but(group="")  # one figure of several rows
     if op == "shuffle" and call_.args and isinstance(first, (Array, Seq)):
         return _shuffle_in_place(run, entry, call_, first, operation)
-    if op in ("stat", "argmax", "sort") and seq and value.scores:
+    by_row = op == "argmax" and operation.over_columns()  # the likeliest class of each
+    if op in ("stat", "argmax", "sort") and seq and value.scores and not by_row:
         from mllint_bio.predict.library.choices import choose
 
         if name in ("max", "min", "argmax", "argmin", "nanmax", "nanmin", "amax", "amin", "argsort", "sort", "nanargmax"):

@@ -79,7 +79,7 @@ class BaselineNotTunedAlike(Rule):
         plain: dict[Subject, tuple[Score, Score, Subject]] = {}
         for score in trace.held_out_scores:
             base = next((part for part in _parts(score) if _default(part)), None)
-            if base is None or base in plain or id(base) in inside:
+            if base is None or base in plain or id(base) in inside or _stacked(trace, base, inside):
                 continue
             for other in trace.held_out_scores:
                 rival = next(iter(_parts(other)), None)
@@ -105,6 +105,12 @@ def _parts(score: Score) -> list[Subject]:
     """The scored model and its parts."""
     subject = score.subject or (score.data.prediction.subject if score.data.prediction else None)
     return subject.everything() if subject else []
+
+
+def _stacked(trace: Trace, base: Subject, tuned: set[int]) -> bool:
+    """Whether the model learns from what tuned models predict: it joins them, and is no rival."""
+    learned_from = (fit.data.prediction for fit in trace.of(Fit) if fit.subject is base)
+    return any(made is not None and id(made.subject) in tuned for made in learned_from)
 
 
 def _default(subject: Subject) -> bool:
