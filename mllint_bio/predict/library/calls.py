@@ -1278,11 +1278,12 @@ def _extreme(run: Run, name: str, call_: Call) -> Value:
         judged = run.call(key, CallType(call_.node, [arrays.iterated_silently(run, first)], {}))  # one of several figures
         if isinstance(judged, Array) and judged.scores:
             return choose(run, call_.node, judged, name, key=True)
-    if merged.scores and name == "sorted":
+    by_figure = bool(merged.scores) and ("key" in call_.kwargs or not _by_name(first))
+    if by_figure and name == "sorted":
         from mllint_bio.predict.library import results
 
         return results.ranked(merged, "key" in call_.kwargs)
-    if merged.scores:
+    if by_figure:
         return choose(run, call_.node, merged, name, key="key" in call_.kwargs)
     if name == "sorted":
         if isinstance(first, Array):
@@ -1294,6 +1295,15 @@ def _extreme(run: Run, name: str, call_: Call) -> Value:
                 element = element.but(unordered=None, ordered="")
             return Seq("list", items, None if first.exact else element)
     return merged
+
+
+def _by_name(members: Value | None) -> bool:
+    """Whether what is put in order are names, with their figures or without: `sorted(results.items())`."""
+    if isinstance(members, Dict):
+        return True
+    element = members.element() if isinstance(members, Seq) and members.kind != "tuple" else None
+    named = element.items[0] if isinstance(element, Seq) and element.kind == "tuple" and len(element.items) == 2 else None
+    return named is not None and not scores_of(named)
 
 
 def _written_number(argument: tuple[str | None, ir.Expr]) -> bool:

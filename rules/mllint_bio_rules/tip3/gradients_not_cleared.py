@@ -94,7 +94,7 @@ def _training_loop(trace: Trace, step: Step) -> Loop | None:
 
 def _clears(trace: Trace, subject: Subject | None, step: Step, own: set[int]) -> bool:
     """Whether clearing this optimizer or network clears (or, where that is not known, may clear) what the step uses."""
-    if subject is None or not step.modules:
+    if subject is None or not step.modules or subject.is_a("loss"):  # nobody clears a loss: the arguments were taken for others
         return True
     held = [m for other in trace.of(Step) if other.subject is subject for m in other.modules] or [subject]
     return id(subject) in own or any(id(part) in own for module in held for part in module.everything())
