@@ -112,7 +112,9 @@ class Array(Value):
         return Data(
             rows=self.rows,
             name=self.name,
-            named_role=role_of_name(self.name) or role_of_name(self.rows.label),
+            named_role=role_of_name(self.loader.name if self.loader is not None else "")
+            or role_of_name(self.name)
+            or role_of_name(self.rows.label),
             learned=self.learned,
             prediction=self.prediction,
             ordered=self.ordered,

@@ -1159,7 +1159,7 @@ def _item_of_sequence(run: Run, value: Seq, index: Value | None, node: ir.Node) 
                 index,
                 node,
             )
-        if isinstance(element, Seq) and element.exact:
+        if (isinstance(element, Seq) and element.exact) or (isinstance(element, Dict) and element.rest is None):
             return Seq(value.kind, (), _slice_records(run, element, index, node))
         return Seq(value.kind, (), element)
     one = value.element()
@@ -1168,17 +1168,20 @@ def _item_of_sequence(run: Run, value: Seq, index: Value | None, node: ir.Node) 
     return one
 
 
-def _slice_records(run: Run, record: Seq, index: Seq, node: ir.Node) -> Seq:
+def _slice_records(run: Run, record: Seq | Dict, index: Seq, node: ir.Node) -> Seq | Dict:
     """What the members of a piece of a list of records look like: each field holds rows of the piece.
 
     No split is noted: a list is cut for batches as well.
     """
-    fields: list[Value] = []
-    for field in record.items:
+
+    def cut(field: Value) -> Value:
         if isinstance(field, Array) and field.has_rows:
-            field = field.but(rows=_slice_rows(run, field.but(kind="item"), index, node).rows, order=None)
-        fields.append(field)
-    return Seq(record.kind, fields)
+            return field.but(rows=_slice_rows(run, field.but(kind="item"), index, node).rows, order=None)
+        return field
+
+    if isinstance(record, Dict):
+        return Dict({key: cut(field) for key, field in record.items.items()})
+    return Seq(record.kind, [cut(field) for field in record.items])
 
 
 _missing = object()

@@ -606,7 +606,9 @@ def row_selection(run: Run, entry: Entry, call: Call) -> Value:
 
 def dataset(run: Run, entry: Entry, call: Call) -> Value:
     """A library data set over given arrays, or a source of its own."""
-    found = [a for v in call.everything() for a in arrays_in(v) if a.has_rows and a.kind not in ("text", "config")]
+    described = call.get(entry.get("data") or "", entry.params)  # not the folder that a cache lies in
+    given = call.everything() if described is None else [described]
+    found = [a for v in given for a in arrays_in(v) if a.has_rows and a.kind not in ("text", "config")]
     if found:
         members = tuple(a.learned for a in found) if len(found) == len(call.args) > 1 else ()
         return arrays.side_by_side(run, found).but(kind="dataset", members=members)
