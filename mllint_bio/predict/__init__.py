@@ -134,28 +134,11 @@ class _Gathering:
         module = self.project.overlay(unit) if unit.path.startswith("<") else self.project.adopt(unit)
         if unit.skipped:
             return None
-        if not module.imports_catalogued and not self._reaches_catalog(module):
+        if not module.imports_catalogued and not self.project.reaches_catalog(module, _DRIVEN):
             self.problems.extend(module.syntax_problems)
             return None
         self.problems.extend(module.skeleton.problems)
         return module
-
-    def _reaches_catalog(self, module: Module) -> bool:
-        """Whether a project module that this one imports, or that those import, uses a catalogued library (a driver script)."""
-        layer, seen = [module], {module.path}
-        for _ in range(_DRIVEN):
-            below: list[Module] = []
-            for one in layer:
-                for dotted, level in one.import_names:
-                    found = self.project.resolve(dotted, level, one)
-                    if found is None or found in seen:
-                        continue
-                    seen.add(found)
-                    below.append(self.project.module(found))
-                    if below[-1].imports_catalogued:
-                        return True
-            layer = below
-        return False
 
     # -- programs ------------------------------------------------------------------------------------------------
 

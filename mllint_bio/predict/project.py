@@ -103,15 +103,19 @@ class Project:
         self._load = load
         self._files = None if files is None else [Path(f) for f in files]
         self._modules: dict[Path, Module] = {}
+        self._keys: dict[Path, Path] = {}  # paths as they were asked for -> where they really lie
         self._imports: dict[Path, tuple[tuple[int, int], bytes]] = {}
         self._resolved: dict[tuple[str, Path, tuple[str, ...]], Path | None] = {}
-        self._held: dict[tuple[Path, str], bool] = {}
+        self._held: dict[Path, frozenset[str]] = {}  # what lies in a directory
+        self._reach: dict[tuple[Path, int], bool] = {}
         self._writes: dict[Path, dict[Path, frozenset[str]]] = {}  # folder -> program -> files that it names where it writes
         self.products: dict[Path, tuple[dict[str, tuple[tuple[Fit, Learned], ...]], frozenset[Path]]] = {}  # see `handover`
 
     def module(self, path: Path) -> Module:
         """The module of a file of the project."""
-        key = Path(path).resolve()
+        key = self._keys.get(path)
+        if key is None:
+            key = self._keys[path] = Path(path).resolve()
         if key not in self._modules:
             self._modules[key] = Module(key, self._load(key))
         return self._modules[key]
@@ -121,6 +125,7 @@ class Project:
         key = Path(path or unit.path).resolve()
         known = self._modules.get(key)
         made = self._modules[key] = Module(key, unit)
+        self._reach.clear()
         if known is not None:
             made.skeleton.reuse(known.skeleton)
         return made
@@ -132,6 +137,8 @@ class Project:
         if known is None or known.unit.digest != unit.digest:
             made = self._modules[key] = Module(key, unit)
             if known is not None:
+                self._reach.clear()
+            if known is not None:
                 made.skeleton.reuse(known.skeleton)
             return made
         return known
@@ -139,8 +146,10 @@ class Project:
     def drop(self, path: Path) -> None:
         """Forget a file that changed."""
         self._modules.pop(Path(path).resolve(), None)
+        self._keys.clear()
         self._resolved.clear()
         self._held.clear()
+        self._reach.clear()
         self._writes.clear()
         self.products.clear()
         for cached in ("files", "baselines", "tests_of_models"):
@@ -248,11 +257,27 @@ class Project:
 
     def _holds(self, place: Path, top: str) -> bool:
         """Whether a module or a folder of this name lies in a directory."""
-        key = (place, top)
-        if key not in self._held:
-            plain = os.path.join(place, top)
-            self._held[key] = os.path.isfile(f"{plain}.py") or os.path.isdir(plain)
-        return self._held[key]
+        names = self._held.get(place)
+        if names is None:
+            try:
+                names = frozenset(os.listdir(place))
+            except OSError:
+                names = frozenset()
+            self._held[place] = names
+        return f"{top}.py" in names or (top in names and os.path.isdir(os.path.join(place, top)))
+
+    def reaches_catalog(self, module: Module, depth: int) -> bool:
+        """Whether a project module that this one imports, or, up to so many imports away, that those import, uses a catalogued
+        library (a driver script)."""
+        key = (module.path, depth)
+        if key not in self._reach:
+            self._reach[key] = False  # of a circle of imports
+            found = (self.resolve(dotted, level, module) for dotted, level in module.import_names)
+            below = [self.module(path) for path in dict.fromkeys(found) if path is not None and path != module.path]
+            self._reach[key] = any(one.imports_catalogued for one in below) or (
+                depth > 1 and any(self.reaches_catalog(one, depth - 1) for one in below)
+            )
+        return self._reach[key]
 
     # -- drivers -------------------------------------------------------------------------------------------------
 
@@ -409,6 +434,8 @@ def _below(place: Path, dotted: str) -> Path | None:
     for name in (os.path.join(plain, "__init__.py"), f"{plain}.py"):
         if os.path.isfile(name):
             return Path(name).resolve()
+    if len(parts) > 1 and not os.path.exists(plain):
+        return None  # a name that a module or a package defines, most often
     from astroid import modutils  # costs as much as all of the linter's start, and is hardly ever needed
 
     try:
