@@ -177,7 +177,8 @@ def search(folder: Path) -> None:
             settings = _settings(candidate.name, trial, generator, len(data["y_train"]))
             try:
                 value = _cross_validated(candidate, settings, data, folds, metric, classes)
-                if value > candidate.best or candidate.refitted is None:
+                # The figures are those of inner folds, and told as such.
+                if value > candidate.best or candidate.refitted is None:  # mllint-bio: ignore[MLB601] -- inner folds
                     model = _model(candidate.name, classes == 0, settings, len(data["y_train"]))
                     model.fit(data["X_train"], data["y_train"])
                     candidate.output = _output(model, data["X_test"], classes)

@@ -338,6 +338,30 @@ def test_weights_kept_by_reference_are_told_from_copies_and_files(observed: Run)
     ]  # fmt: skip
 
 
+LIVE = """\
+net = nn.Linear(6, 1)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+def train():
+    optimizer.zero_grad()
+    net(torch.tensor(X)).mean().backward()
+    optimizer.step()
+shallow = net.state_dict().copy()
+kept = net.state_dict()
+train()
+torch.save(kept, "kept.pt")
+net.load_state_dict(shallow)
+"""
+
+
+def test_a_shallow_copy_and_a_late_save_are_of_the_live_weights(observed: Run) -> None:
+    """A shallow copy holds the live tensors; a reference that is saved after further steps stays one, with the later weights."""
+    log = observed(LIVE).log
+    found = [(line(one), one.fields["action"]) for one in events(log, "Weights")]
+    assert found == [(7, "reference"), (8, "reference"), (10, "save"), (11, "load")]
+    shallow, kept, saved, loaded = figures(log, "weights")
+    assert shallow["hash"] == kept["hash"] != saved["hash"] == loaded["hash"]
+
+
 def test_fingerprints_tell_which_weights_are_loaded(observed: Run) -> None:
     """What was kept by reference has changed by the time it is loaded; copies, clones and files have not."""
     log = observed(WEIGHTS).log

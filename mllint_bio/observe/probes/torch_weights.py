@@ -1,8 +1,9 @@
 """Probes of weights: what is kept, saved and loaded, with a fingerprint at each time.
 
-`state_dict()` gives the live tensors. The dictionary is a reference as long as it is alive; if it is gone after the statement,
-the program copied what it wanted (`copy.deepcopy(model.state_dict())`, a comprehension), and if it was handed to `torch.save` it
-was saved. The event of the call is written at once and corrected when more is known.
+`state_dict()` gives the live weights in tensors of its own. As long as such a tensor is alive, in the dictionary or in a shallow
+copy of it, the program holds a reference; if it is gone after the statement, the program copied what it wanted
+(`copy.deepcopy(model.state_dict())`, clones in a comprehension), and if it was handed to `torch.save` before the next step it was
+saved. The event of the call is written at once and corrected when more is known.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ KEPT = 200  # captures that are remembered
 
 @dataclass(slots=True)
 class _Kept:
-    """Weights that were captured: the dictionary (weakly), its event, and their fingerprint at that time."""
+    """Weights that were captured: one of their tensors (weakly), the event, their fingerprint and the number of steps by then."""
 
     reference: Any
     record: Record
     fingerprint: str
+    step: int
 
 
 class Weights:
@@ -92,7 +94,8 @@ class Weights:
             if record.fields["action"] == "reference" and not recorder.finished:
                 recorder.revise(record, action="copy")
 
-        self._kept.append(_Kept(weakref.ref(result, gone), record, found))
+        tensors = (value for value in result.values() if self._state.torch.is_tensor(value))
+        self._kept.append(_Kept(weakref.ref(next(tensors, result), gone), record, found, self._recorder.steps))
         del self._kept[:-KEPT]
 
     def _loaded(self, module: Any, result: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
@@ -110,17 +113,18 @@ class Weights:
         name = os.fspath(place) if isinstance(place, str | os.PathLike) else ""
         parts = [held, *held.values()] if isinstance(held, dict) else [held]
         module = next((part for part in parts if isinstance(part, self._state.torch.nn.Module)), None)
-        kept = next((one for part in parts if (one := self._of(part)) is not None), None)
-        if kept is not None and kept.record.fields["action"] == "reference":
+        weights, kept = next(((part, one) for part in parts if (one := self._of(part)) is not None), ({}, None))
+        at_once = kept is not None and kept.step == self._recorder.steps
+        if kept is not None and at_once and kept.record.fields["action"] == "reference":
             record: Record | None = kept.record
             self._recorder.revise(kept.record, action="save", name=name, line=self._recorder.site()[0], api="torch.save")
         elif kept is not None or module is not None:
             subject = kept.record.fields["subject"] if kept is not None else self._state.module(module)
             record = self._event("save", subject, "torch.save", name=name)
-            found = self._fingerprint(module.state_dict() if module is not None else kept.reference() if kept is not None else {})
+            found = self._fingerprint(module.state_dict() if module is not None else weights)
             if record is not None:
                 self._figure(record, found)
-                kept = _Kept(lambda: None, record, found)
+                kept = _Kept(lambda: None, record, found, self._recorder.steps)
                 self._kept.append(kept)
         if kept is not None and name:
             self._files[os.path.abspath(name)] = kept
@@ -150,9 +154,12 @@ class Weights:
         )  # fmt: skip
 
     def _of(self, value: Any) -> _Kept | None:
+        """The capture whose tensors a dictionary holds."""
         if not isinstance(value, dict):
             return None
-        return next((one for one in reversed(self._kept) if one.reference() is value), None)
+        held = {id(part) for part in (value, *value.values())}
+        alive = ((one, one.reference()) for one in reversed(self._kept))
+        return next((one for one, part in alive if part is not None and id(part) in held), None)
 
     def _fingerprint(self, held: Any) -> str:
         values = held.values() if isinstance(held, dict) else ()
