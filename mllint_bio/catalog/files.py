@@ -1,7 +1,8 @@
 """The files of the catalog: what one says of a library, checked against the schema.
 
-A program uses a few dozen of the hundreds of tables in a file. `read` therefore only finds out which table describes which path,
-and a table is parsed and checked when one of its paths is first looked up; `parse` checks all of them at once.
+A program uses a few dozen of the hundreds of tables in a file. `read` therefore only finds out which table describes which path
+and looks for misspelt fields, roles and operations; a table is parsed and checked as a whole when one of its paths is first
+looked up. `parse` checks all of them at once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from mllint_bio.catalog.schema import CatalogError, check_callable, check_method
+from mllint_bio.catalog.schema import FIELDS, METHOD_FIELDS, OPERATIONS, ROLES, CatalogError, check_callable, check_method
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -131,20 +132,31 @@ _HEADER = re.compile(r"^\[[^\n]*\n?", re.MULTILINE)
 _PATHS = re.compile(r"""^paths?\s*=\s*(\[[^\]]*\]|"[^"\n]*")""", re.MULTILINE)
 _NAMES = re.compile(r"^names\s*=\s*(\[[^\]]*\])", re.MULTILINE)
 _STRING = re.compile(r'"([^"\n]*)"')
+_FIELD = re.compile(r"^(\w+)\s*=", re.MULTILINE)
+_ROLE = re.compile(r'^role\s*=\s*"([^"\n]*)"', re.MULTILINE)
+_OPERATION = re.compile(r'^op\s*=\s*"([^"\n]*)"', re.MULTILINE)
+_KNOWN = frozenset({"name", "imports", "verified", "note", *FIELDS, *METHOD_FIELDS})
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 
 
 def parse(name: str, text: str) -> Library:
     """A library from the text of its TOML file, all of it checked. Raises CatalogError when it does not follow the schema."""
     _toml(name, text)
-    made = read(name, text)
+    made = _divided(name, text)
     made.entries.check()
     made.methods.check()
     return made
 
 
 def read(name: str, text: str) -> Library:
-    """A library from the text of its TOML file; its tables are checked when they are needed."""
+    """A library from the text of its TOML file. Raises CatalogError for what is misspelt; values are checked when needed."""
+    roles = {role for role in _ROLE.findall(text) if role not in ROLES and role.rsplit(".", 1)[0] not in ROLES}
+    if roles or not (_KNOWN.issuperset(_FIELD.findall(text)) and OPERATIONS.keys() >= set(_OPERATION.findall(text))):
+        return parse(name, text)  # which says where
+    return _divided(name, text)
+
+
+def _divided(name: str, text: str) -> Library:
     headers = [*_HEADER.finditer(text)]
     head = text[: headers[0].start() if headers else len(text)]
     texts: dict[str, list[str]] = {"[[callable]]": [], "[[method]]": []}

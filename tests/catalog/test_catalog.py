@@ -13,6 +13,7 @@ import tomli
 
 from mllint_bio import catalog
 from mllint_bio.catalog import parse
+from mllint_bio.catalog.files import read
 from mllint_bio.catalog.schema import CatalogError
 
 HEAD = '[library]\nname = "x"\nimports = ["x"]\nverified = "1"\n'
@@ -146,6 +147,32 @@ def test_the_schema_rejects_misspellings(table: str, complaint: str | None) -> N
     with pytest.raises(CatalogError) as error:
         parse("x.toml", HEAD + table)
     assert complaint in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        '[[callable]]\npath = "x.f"\nrole = "estimtor"',
+        '[[callable]]\npath = "x.f"\nrole = "estimator"\ntaks = "classifier"',
+        '[[callable]]\npath = "x.f"\nrole = "array"\nop = "shufle"',
+        '[[method]]\nnames = ["mean"]\nop = "avarage"',
+        '[[callable]]\npath = "x.f"\nrole = "ignore"\n[[callable]]\npath = "x.f"\nrole = "ignore"',
+        "[[function]]\n",
+    ],
+)
+def test_misspellings_are_rejected_at_load(table: str) -> None:
+    """A file with a misspelt role, field, operation or table is not loaded, whether or not its entries are asked for."""
+    with pytest.raises(CatalogError):
+        read("x.toml", HEAD + table)
+
+
+def test_values_are_checked_on_first_use() -> None:
+    """A field of the wrong form is an error when the entry is first looked up; the other entries can be used."""
+    good, bad = '[[callable]]\npath = "x.g"\nrole = "ignore"\n', '[[callable]]\npath = "x.f"\nrole = "estimator"\nparams = 3\n'
+    described = read("x.toml", HEAD + good + bad)
+    assert described.entries["x.g"].role == "ignore"
+    with pytest.raises(CatalogError):
+        described.entries["x.f"]
 
 
 @pytest.mark.parametrize("head", ['[library]\nname = "x"', '[library]\nimports = ["x"]\nversion = "1"'])
