@@ -425,17 +425,16 @@ def _one_a_project(
 ) -> dict[tuple[object, ...], Diagnostic]:
     """Without the further findings of rules that ask a question about the project: the gravest stays, of equals the first."""
     kept: dict[tuple[object, ...], Diagnostic] = {}
-    by_project: dict[tuple[str, str], list[tuple[tuple[object, ...], Diagnostic]]] = defaultdict(list)
-    for key, one in found.items():
+    answered: set[tuple[str, str]] = set()
+    for key, one in sorted(
+        found.items(), key=lambda pair: (-pair[1].severity, -pair[1].confidence, pair[1].place.path, pair[1].place.start)
+    ):
         rule = registry.rules.get(one.code)
         if rule is not None and rule.once_per_project and one.place.path in root_of:
-            by_project[root_of[one.place.path], one.code].append((key, one))
-        else:
-            kept[key] = one
-    for several in by_project.values():
-        key, one = min(
-            several, key=lambda pair: (-pair[1].severity, -pair[1].confidence, pair[1].place.path, pair[1].place.start)
-        )
+            question = root_of[one.place.path], one.code
+            if question in answered:
+                continue
+            answered.add(question)
         kept[key] = one
     return kept
 

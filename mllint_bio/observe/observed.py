@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from mllint_bio import events
-from mllint_bio.catalog import LEARNED_KINDS, library
+from mllint_bio.catalog import LEARNED_KINDS, with_role
 from mllint_bio.events import (
     NO_DATA,
     Backward,
@@ -131,8 +131,7 @@ def observable(event: Event) -> bool:
 @cache
 def _resamplers() -> frozenset[str]:
     """Names of the resampling functions and classes that probes wrap."""
-    found = (entry for file in ("sklearn", "imblearn") for entry in library(file).entries.values())
-    return frozenset(entry.path.rsplit(".", 1)[-1] for entry in found if entry.is_a("resampler"))
+    return frozenset(entry.path.rsplit(".", 1)[-1] for entry in with_role("resampler"))
 
 
 class _Builder:

@@ -27,9 +27,9 @@ __all__ = ["Analysis", "Project", "analyse", "functions", "programs", "spans"]
 
 _ONE_STUDY = 60  # files of a project whose programs belong together
 _DRIVEN = 3  # project imports that may lie between a driver script and the module that imports a library
-# What a function must mention to be worth a trace of its own.
 # Depth of inlining and steps for a function without caller: its data are unknown, what lies deep below it proves nothing.
 _FUNCTION_BOUNDS = (6, 20_000)
+# What a function must mention to be worth a trace of its own.
 _INTERESTING = re.compile(
     r"\.fit|fit_transform|backward\(|train_test_split|KFold|ShuffleSplit|cross_val|_score\b|roc_curve|\.step\(|Loss\(|criterion|\.compile\(|"
     r"EarlyStopping|ModelCheckpoint|create_study|cudnn|SearchCV|\.sample\(|resample|default_rng|random_split|\.predict|evaluate|\.eval\(|DataLoader"
@@ -148,12 +148,7 @@ class _Gathering:
             return
         done.add(module.path)
         run = Run(self.project)
-        run.main = module
-        try:
-            run.run_module(module)
-            run.finish_main()
-        except (OutOfBudget, RecursionError):
-            run.exhausted = True
+        run.run_program(module)
         entry = "notebook" if module.unit.kind == "notebook" else "script"
         self._keep(run, module, entry, "")
 

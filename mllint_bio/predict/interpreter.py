@@ -1532,6 +1532,15 @@ class Run:
         (`ImageFolder(os.path.join("scans", part))` in a loop over the parts)."""
         return source(("file", key), label, size) if key else self.source(node, label, label, size=size)
 
+    def run_program(self, module: Module) -> None:
+        """Execute a module as a program, as far as the bounds allow."""
+        self.main = module
+        try:
+            self.run_module(module)
+            self.finish_main()
+        except (OutOfBudget, RecursionError):
+            self.exhausted = True
+
     def finish_main(self) -> None:
         """After the module body: a program whose main function is started by a library (hydra, fire) is entered there."""
         module = self.main

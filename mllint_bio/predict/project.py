@@ -138,7 +138,6 @@ class Project:
             made = self._modules[key] = Module(key, unit)
             if known is not None:
                 self._reach.clear()
-            if known is not None:
                 made.skeleton.reuse(known.skeleton)
             return made
         return known
@@ -201,8 +200,8 @@ class Project:
             path for path, data in texts if _RESTORES.search(data) and _TEST_PART.search(data) and not _TRAINS.search(data)
         )
 
-    def writers(self, file: str, reader: Path) -> list[Path]:
-        """The program beside `reader` that writes this file, by text; empty if several do, or if the folder has too many."""
+    def writer(self, file: str, reader: Path) -> Path | None:
+        """The program beside `reader` that writes this file, by text; None if several do, or if the folder has too many."""
         folder = reader.parent
         if folder not in self._writes:
             self._writes[folder] = {
@@ -210,7 +209,7 @@ class Project:
                 for path in _beside(reader)
             }
         found = [path for path, files in self._writes[folder].items() if file in files and path != reader]
-        return found if len(found) == 1 else []
+        return found[0] if len(found) == 1 else None
 
     def consulted(self, reader: Path) -> set[str]:
         """Files beside a program that were looked through for what they write."""
@@ -271,7 +270,6 @@ class Project:
         library (a driver script)."""
         key = (module.path, depth)
         if key not in self._reach:
-            self._reach[key] = False  # of a circle of imports
             found = (self.resolve(dotted, level, module) for dotted, level in module.import_names)
             below = [self.module(path) for path in dict.fromkeys(found) if path is not None and path != module.path]
             self._reach[key] = any(one.imports_catalogued for one in below) or (

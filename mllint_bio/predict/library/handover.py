@@ -28,24 +28,23 @@ def received(run: Run, file: str, rows: Rows) -> frozenset[Learned]:
     if run.main is None:
         return frozenset()
     facts = set()
-    for writer in run.project.writers(file, run.main.path):
-        for fit, learned in _products(run, writer).get(file, ()):
-            number = run.emit(
-                Fit,
-                fit.at,
-                subject=fit.subject,
-                role=fit.role,
-                data=Data(rows=rows, name=fit.data.name),
-                uses_target=fit.uses_target,
-                method=fit.method,
-            )
-            facts.add(Learned(number, learned.kind, rows, learned.uses_target))
+    writer = run.project.writer(file, run.main.path)
+    for fit, learned in _products(run, writer).get(file, ()) if writer is not None else ():
+        number = run.emit(
+            Fit,
+            fit.at,
+            subject=fit.subject,
+            role=fit.role,
+            data=Data(rows=rows, name=fit.data.name),
+            uses_target=fit.uses_target,
+            method=fit.method,
+        )
+        facts.add(Learned(number, learned.kind, rows, learned.uses_target))
     return frozenset(facts)
 
 
 def _products(run: Run, writer: Path) -> dict[str, tuple[tuple[Fit, Learned], ...]]:
     """The files that a program writes, each with the fits that its rows, all of them, took part in."""
-    from mllint_bio.predict.interpreter import OutOfBudget
     from mllint_bio.predict.interpreter import Run as NewRun
 
     module = run.project.module(writer)
@@ -53,12 +52,7 @@ def _products(run: Run, writer: Path) -> dict[str, tuple[tuple[Fit, Learned], ..
     if known is None:
         run.project.products[module.path] = {}, frozenset()  # programs that wait for each other's files get nothing
         other = NewRun(run.project, steps=_STEPS)
-        other.main = module
-        try:
-            other.run_module(module)
-            other.finish_main()
-        except (OutOfBudget, RecursionError):
-            other.exhausted = True
+        other.run_program(module)
         found = {file: tuple(_shaped_by(other, value)) for file, value in other.written.items()}
         known = run.project.products[module.path] = found, frozenset(other.visited)
     run.visited |= known[1]
