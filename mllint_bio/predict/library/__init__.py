@@ -1,36 +1,12 @@
 """What operations and library calls do to abstract values; the interpreter asks here, the catalog says what each name means.
 
-`arrays` knows rows and columns, `learners` estimators, transforms, splitters and metrics, `networks` modules, losses,
+`contents`, `notes` and `scoring` say what a value holds and what is known of its rows; `arithmetic`, `iteration`, `growth`,
+`indexing`, `joining`, `operations` and `members` know rows and columns, `learners` estimators, transforms, splitters and metrics, `networks` modules, losses,
 optimizers and loaders, `choices` loops, selections and reports, `calls` brings a call of a library name to the one that knows
 its role.
 """
 
-from mllint_bio.predict.library.arrays import (
-    INDEXERS,
-    absorb,
-    array_attribute,
-    as_figure,
-    binary,
-    blend,
-    cell,
-    coded,
-    compare,
-    comprehended,
-    counted,
-    extend,
-    is_cut,
-    iterated,
-    negated,
-    objects_in,
-    piece,
-    scores_of,
-    shown,
-    shown_of,
-    subscript,
-    unpacked,
-    value_method,
-    with_content,
-)
+from mllint_bio.predict.library.arithmetic import binary, compare, negated
 from mllint_bio.predict.library.calls import (
     call,
     class_of,
@@ -55,7 +31,13 @@ from mllint_bio.predict.library.choices import (
     unrolled,
     varies_candidates,
 )
+from mllint_bio.predict.library.contents import absorb, blend, is_cut, objects_in, scores_of, shown, shown_of
+from mllint_bio.predict.library.growth import coded, comprehended, extend
+from mllint_bio.predict.library.indexing import subscript, with_content
+from mllint_bio.predict.library.iteration import iterated, piece, unpacked
+from mllint_bio.predict.library.members import INDEXERS, array_attribute, value_method
 from mllint_bio.predict.library.networks import attached, base_init, born, built, class_role, forward, from_checkpoint, is_no_grad
+from mllint_bio.predict.library.scoring import as_figure, cell, counted
 
 __all__ = [
     "INDEXERS",

@@ -23,8 +23,9 @@ from mllint_bio.events import (
     Weights,
 )
 from mllint_bio.predict import ir
-from mllint_bio.predict.library import arrays, handover
-from mllint_bio.predict.library.arrays import Operation, arrays_in, blend, data_of, objects_in, scores_of
+from mllint_bio.predict.library import contents, growth, handover, iteration, joining, members, notes, scoring
+from mllint_bio.predict.library.contents import arrays_in, blend, data_of, objects_in, scores_of
+from mllint_bio.predict.library.operations import Operation
 from mllint_bio.predict.values import (
     EMPTY,
     NONE,
@@ -227,10 +228,10 @@ def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
     if path.startswith("!pool.") and len(call_.args) >= 2:
         return _pooled(run, last, call_)
     if path == "dataclasses.asdict" and call_.args and isinstance(call_.args[0], Obj):
-        return arrays.fields_of(call_.args[0])
+        return contents.fields_of(call_.args[0])
     if path in ("collections.defaultdict", "collections.OrderedDict"):
         default = call_.at(0) if path.endswith("defaultdict") else None
-        content = arrays._call(call_.node, call_.args[1:] if default is not None else call_.args)
+        content = contents.call_of(call_.node, call_.args[1:] if default is not None else call_.args)
         content.kwargs.update(call_.kwargs)
         made = _collection_builtin(run, "dict", content)
         if isinstance(made, Dict) and default is not None and default is not NONE:
@@ -241,7 +242,7 @@ def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
         return _unknown_object(run, path, call_)
     if last in _WRITERS:
         run.report(call_.node, call_.everything(), "log")
-    result = arrays.absorb(run, call_, last)
+    result = contents.absorb(run, call_, last)
     return _score_of_unknown(run, last, call_, result)
 
 
@@ -264,13 +265,13 @@ _POOLS = frozenset(
 def _pooled(run: Run, name: str, call_: Call) -> Value:
     """What a pool of processes does with a function: `map` and its kin call it for every member."""
     if name in ("map", "imap", "imap_unordered"):
-        members = [arrays.iterated(run, call_.args[1], call_.node)]
+        members = [iteration.iterated(run, call_.args[1], call_.node)]
     elif name == "starmap":
-        member = arrays.iterated(run, call_.args[1], call_.node)
+        member = iteration.iterated(run, call_.args[1], call_.node)
         members = list(member.items) if isinstance(member, Seq) else []
     else:
-        return arrays.absorb(run, call_, name)
-    return Seq("list", (), run.call(call_.args[0], arrays._call(call_.node, members)))
+        return contents.absorb(run, call_, name)
+    return Seq("list", (), run.call(call_.args[0], contents.call_of(call_.node, members)))
 
 
 _CLASS_WORDS = ("Loss", "Model", "Net", "Meter", "Metric", "Evaluator")
@@ -305,7 +306,7 @@ def _score_of_unknown(run: Run, name: str, call_: Call, result: Value) -> Value:
     predicted = [a for v in call_.everything() for a in arrays_in(v) if a.prediction is not None]
     truth = [a for v in call_.everything() for a in arrays_in(v) if a.prediction is None and a.has_rows]
     if predicted and truth and not run.inside_forward:
-        number = arrays.emit_score(run, call_.node, name, "unknown", predicted[0], truth[0])
+        number = scoring.emit_score(run, call_.node, name, "unknown", predicted[0], truth[0])
         if isinstance(result, Array):
             return result.but(scores=result.scores | {number}, rows=predicted[0].rows, name=predicted[0].name)
     return result
@@ -337,7 +338,7 @@ def unknown_call(run: Run, callee: Value, name: str, call_: Call) -> Value:
         and networks.looks_like_loss(callee.name or name)
     ):
         return networks.apply_loss(run, None, call_, callee.name or name)
-    result = arrays.absorb(run, call_, name)
+    result = contents.absorb(run, call_, name)
     return _score_of_unknown(run, name or "metric", call_, result)
 
 
@@ -362,9 +363,9 @@ def external_item(run: Run, value: Value, indices: Sequence[Value], node: ir.Sub
     if isinstance(value, Ext):
         if value.path in ("numpy.r_",):
             parts = [a for i in indices for a in arrays_in(i)]
-            return arrays.concatenated(run, arrays._call(node, []), parts, False) if parts else UNKNOWN
+            return joining.concatenated(run, contents.call_of(node, []), parts, False) if parts else UNKNOWN
         if value.path in ("numpy.c_",):
-            return arrays.side_by_side(run, [a for i in indices for a in arrays_in(i)])
+            return joining.side_by_side(run, [a for i in indices for a in arrays_in(i)])
         if value.path == "os.environ":
             return Array(kind="config")
         return value
@@ -420,7 +421,7 @@ def object_attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value:
     if obj.subject.role == "namespace":
         return Array(kind="config", name=name)
     if name == "__dict__" and obj.klass is not None:
-        return arrays.fields_of(obj)
+        return contents.fields_of(obj)
     return Bound_(obj, name)
 
 
@@ -460,11 +461,11 @@ def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
         own = catalog.lookup(f"{obj.subject.api}.{name}") if obj.subject.role == "object" else None
         if own is not None and own.is_a("draw"):
             return _draw(run, own, _with_first(call_, data))
-        return arrays.value_method(run, data, name, call_)
+        return members.value_method(run, data, name, call_)
     if obj.is_a("unordered-path") and name in ("glob", "rglob", "iterdir"):
         return _listing(run, "glob", call_)
     if objects_in_call(call_) or arrays_with_rows(call_):
-        result = arrays.absorb(run, call_, name)
+        result = contents.absorb(run, call_, name)
         return _score_of_unknown(run, f"{obj.subject.label}.{name}", call_, result)
     known = catalog.lookup(f"{obj.subject.api}.{name}")
     if known is not None:
@@ -472,7 +473,7 @@ def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
         if handler:
             return handler(run, known, call_)
     if obj.klass is not None and obj.entry is None and obj.klass.lookup("__fields__") is not None:
-        fields = arrays.fields_of(obj)
+        fields = contents.fields_of(obj)
         if scores_of(fields):  # a record, written out by a method of its library: `result.model_dump()`
             return fields
     run.unresolved_on(obj, name, call_)
@@ -692,7 +693,7 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     op = entry.get("op")
     name = entry.path.rsplit(".", 1)[-1]
     if entry.path == "itertools.product" and not call_.kwargs and objects_in_call(call_):
-        members = [arrays.iterated(run, value, call_.node) for value in call_.args]
+        members = [iteration.iterated(run, value, call_.node) for value in call_.args]
         return _iterator(call_.args[0], Seq("tuple", members))
     parameter = entry.get("data") or (entry.params[0] if entry.params else None)
     first = call_.get(parameter, entry.params) if parameter else call_.at(0)
@@ -707,7 +708,7 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         operation._draw(op, UNKNOWN)
         rest = first.rest if isinstance(first, Seq) and not first.items and op == "concat" else None
         if isinstance(rest, Array) and rest.owner != "repeated":
-            rest = rest if name == "stack" else arrays.rejoined(run, rest)
+            rest = rest if name == "stack" else growth.rejoined(run, rest)
             return rest.but(kind="noise" if rest.kind == "noise" else "array", linear=None, mask=None, ordered=rest.ordered)
         listed = op == "concat" and len(call_.args) <= 2 and name not in ("append", "insert")
         parts = [a for v in ([first] if listed else call_.args) for a in arrays_in(v)]
@@ -716,8 +717,8 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         # A new axis over arrays of the same rows (`np.stack([1 - p, p])`) holds figures of each row, not rows twice.
         alike = name == "stack" and all(part.has_rows and part.rows == parts[0].rows for part in parts)
         if op == "columns" or operation.over_columns() or alike:
-            return arrays.side_by_side(run, parts)
-        return arrays.concatenated(run, call_, parts, False)
+            return joining.side_by_side(run, parts)
+        return joining.concatenated(run, call_, parts, False)
     if op == "permutation" and isinstance(first, Const):
         operation._draw(op, UNKNOWN)
         base = run.source(call_.node, "indices")
@@ -734,22 +735,22 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
             return results.tabulated(element.but(kind="figure", linear=None), first, call_.get("columns", entry.params))
         columns = arrays_in(first) if isinstance(first, Dict) else []
         if any(one.drawn.known for one in columns) and not any(one.has_rows and one.kind != "range" for one in columns):
-            columns = [arrays.as_data(one) for one in columns if one.kind == "noise"]  # a simulated table
-            return arrays.side_by_side(run, columns).but(kind="table")
+            columns = [contents.as_data(one) for one in columns if one.kind == "noise"]  # a simulated table
+            return joining.side_by_side(run, columns).but(kind="table")
         if isinstance(first, Dict) and element.has_rows:
-            return arrays.side_by_side(run, columns).but(kind="table")
+            return joining.side_by_side(run, columns).but(kind="table")
         if isinstance(first, Seq) and first.items and not arrays_in(first):
             return Array(kind="array", rows=UNKNOWN_ROWS)
         return element.but(
             kind="array" if element.kind in ("item", "batch", "unknown", "text", "param") else element.kind, linear=None
         )
-    value = arrays.as_array(first)
+    value = contents.as_array(first)
     if value is None:
         value = data_of(first)
-    if entry.path == "pandas.DataFrame" and arrays.names_of_another(call_.get("columns", entry.params), value):
-        arrays.note_aligned(run, value)
+    if entry.path == "pandas.DataFrame" and notes.names_of_another(call_.get("columns", entry.params), value):
+        notes.note_aligned(run, value)
     if value.kind == "noise" and entry.path.startswith("pandas."):
-        value = arrays.as_data(value)
+        value = contents.as_data(value)
         value = value.but(kind="table") if value.has_rows else value
     seq = isinstance(first, Seq)
     if seq and op == "stat" and value.group:
@@ -794,12 +795,12 @@ def _positions(run: Run, entry: Entry, call_: Call) -> Array:
     whole = isinstance(start, Const) and start.value in (None, 0) and not call_.open
     if counted.base.known and whole:
         return Array(kind="index", rows=counted.base, base=counted.base)
-    base = run.source(call_.node, arrays.POSITIONS)
+    base = run.source(call_.node, contents.POSITIONS)
     step = call_.get(entry.params[2], entry.params) if len(entry.params) > 2 else None
     if call_.open or stop is None or not (step is None or isinstance(step, Const) and step.value == 1):
         rows = base.some((run.site(call_.node), run.calls))
     else:
-        lower, upper = (None if one in (NONE, Const(0)) else arrays.bound_of(one) for one in (start, stop))
+        lower, upper = (None if one in (NONE, Const(0)) else contents.bound_of(one) for one in (start, stop))
         rows = base.slice(lower, None if upper is not None and upper.whole else upper)
     return Array(kind="range" if isinstance(stop, Const) else "index", rows=rows, base=base)
 
@@ -873,7 +874,7 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     if yields == "split-dict":  # `datasets.load_dataset`: parts by their names, unless one is asked for
         asked = call_.get("split", entry.params)
         if isinstance(asked, Seq) and asked.exact:
-            return Seq("list", [arrays.member_of(data, str(p.value)) if isinstance(p, Const) else data for p in asked.items])
+            return Seq("list", [contents.member_of(data, str(p.value)) if isinstance(p, Const) else data for p in asked.items])
         return data.but(kind="dataset", owner="restored" if asked is None else None)
     if yields == "loader":
         subject = make_subject(run, entry, call_)
@@ -1023,7 +1024,7 @@ def _weights(run: Run, entry: Entry, call_: Call) -> Value:
     if kind == "copy":
         if isinstance(value, Array) and value.kind == "weights":
             of = value.owner if isinstance(value.owner, tuple) else ()
-            return value if entry.get("returns") == "reference" else value.but(owner=(*of, arrays.COPIED))
+            return value if entry.get("returns") == "reference" else value.but(owner=(*of, contents.COPIED))
         if isinstance(value, Obj):
             return copied(run, value, call_.node)
         return value
@@ -1142,11 +1143,11 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
         run.report(call_.node, call_.everything(), "print")
         return NONE
     if name == "len":
-        return arrays.length_of(run, first) if first is not None else UNKNOWN
+        return contents.length_of(run, first) if first is not None else UNKNOWN
     if name in ("str", "repr") and isinstance(first, Obj):
         if first.klass is None and first.subject.api.startswith("torch.") and first.is_a("loss"):
             return Const(f"{first.subject.label}()")  # a loss has nothing to show but its name
-        return blend(run, [arrays.shown(run, first, call_.node)]).but(kind="text")
+        return blend(run, [contents.shown(run, first, call_.node)]).but(kind="text")
     if name in _CONVERSIONS:
         if isinstance(first, Const):
             try:
@@ -1160,8 +1161,8 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
         return _extreme(run, name, call_)
     if name == "sum":
         merged = blend(run, call_.everything())
-        arrays.as_figure(run, merged.scores)
-        return arrays.condensed(merged.but(kind="figure" if merged.scores or merged.prediction else merged.kind), "sum")
+        scoring.as_figure(run, merged.scores)
+        return contents.condensed(merged.but(kind="figure" if merged.scores or merged.prediction else merged.kind), "sum")
     if name in (
         "list",
         "tuple",
@@ -1206,7 +1207,7 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
         if not call_.open and call_.args:
             bounds = [NONE, call_.args[0], NONE] if len(call_.args) == 1 else [*call_.args, NONE][:3]
             return Seq("slice", bounds)
-        base = run.source(call_.node, arrays.POSITIONS)
+        base = run.source(call_.node, contents.POSITIONS)
         return Array(kind="index", rows=base.some((run.site(call_.node), run.calls)), base=base)
     if name == "super":
         from mllint_bio.predict.interpreter import Super
@@ -1216,7 +1217,7 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
     if name in ("input", "raw_input"):
         return Array(kind="config")
     if name == "vars":
-        return arrays.fields_of(first) if isinstance(first, Obj) and first.klass is not None else Array(kind="config")
+        return contents.fields_of(first) if isinstance(first, Obj) and first.klass is not None else Array(kind="config")
     if name == "type" and len(call_.args) == 1 and first is not None:
         return join_all([class_of(option) for option in options(first)])
     if name == "isinstance" and isinstance(first, Obj) and len(call_.args) == 2:
@@ -1275,7 +1276,7 @@ def _extreme(run: Run, name: str, call_: Call) -> Value:
     if judges and isinstance(key, Func) and name != "sorted" and first is not None:
         from mllint_bio.predict.interpreter import Call as CallType
 
-        judged = run.call(key, CallType(call_.node, [arrays.iterated_silently(run, first)], {}))  # one of several figures
+        judged = run.call(key, CallType(call_.node, [iteration.iterated_silently(run, first)], {}))  # one of several figures
         if isinstance(judged, Array) and judged.scores:
             return choose(run, call_.node, judged, name, key=True)
     by_figure = bool(merged.scores) and ("key" in call_.kwargs or not _by_name(first))
@@ -1343,7 +1344,7 @@ def _collection_builtin(run: Run, name: str, call_: Call) -> Value:
     if name == "enumerate":
         if isinstance(first, Seq) and first.exact:
             return Seq("list", [Seq("tuple", [Const(i), item]) for i, item in enumerate(first.items)])
-        inner = arrays.iterated(run, first, call_.node) if first is not None else UNKNOWN
+        inner = iteration.iterated(run, first, call_.node) if first is not None else UNKNOWN
         counter = Array(kind="scalar", base=data_of(first).rows if first is not None else UNKNOWN_ROWS)
         pairs = _iterator(first, Seq("tuple", [counter, inner]))
         pairs.cells["#counted"] = first
@@ -1352,26 +1353,26 @@ def _collection_builtin(run: Run, name: str, call_: Call) -> Value:
         if call_.args and all(isinstance(a, Seq) and a.exact for a in call_.args):
             columns = [a.items for a in call_.args if isinstance(a, Seq)]
             return Seq("list", [Seq("tuple", row) for row in zip(*columns, strict=False)])
-        members = [arrays.iterated(run, a, call_.node) for a in call_.args]
+        members = [iteration.iterated(run, a, call_.node) for a in call_.args]
         if not members:
             return UNKNOWN
         listings = [a for a in call_.args if isinstance(a, Array) and isinstance(a.unordered, tuple) and a.unordered[0] != "set"]
         if len({a.unordered for a in listings}) > 1:
-            arrays.note_unordered(run, listings[0], "pairing", run.site(call_.node))
+            notes.note_unordered(run, listings[0], "pairing", run.site(call_.node))
         pairs = _iterator(call_.args[0], Seq("tuple", members))
         if any(isinstance(a, Array) and a.kind == "range" for a in call_.args):
             pairs.cells["#counted"] = next((a for a in call_.args if isinstance(a, Array) and a.unordered), None)
         return pairs
     if name == "map" and len(call_.args) >= 2:
-        element = arrays.iterated(run, call_.args[1], call_.node)
-        result = run.call(call_.args[0], arrays._call(call_.node, [element]))
+        element = iteration.iterated(run, call_.args[1], call_.node)
+        result = run.call(call_.args[0], contents.call_of(call_.node, [element]))
         return Seq("list", (), result)
     if name == "filter" and len(call_.args) == 2:
         return call_.args[1]
     if name == "next":
-        taken = arrays.iterated(run, first, call_.node) if first is not None else UNKNOWN
+        taken = iteration.iterated(run, first, call_.node) if first is not None else UNKNOWN
         stream = isinstance(first, Seq) and first.kind == "generator"
-        return arrays.taken(taken, (run.site(call_.node), run.calls)) if stream else taken
+        return iteration.taken(taken, (run.site(call_.node), run.calls)) if stream else taken
     if name == "dict":
         if isinstance(first, Dict) or first is None:
             given = Dict({**first.items, **call_.kwargs}, first.rest) if isinstance(first, Dict) else Dict(dict(call_.kwargs))
@@ -1380,7 +1381,7 @@ def _collection_builtin(run: Run, name: str, call_: Call) -> Value:
                 rests = [rest for rest in (given.rest, other.rest) if rest is not None]
                 given = Dict({**given.items, **other.items}, join_all(rests) if rests else None)
             return given
-        arrays.coded(run, call_.node, [first])
+        growth.coded(run, call_.node, [first])
         made = _of_pairs(first) if isinstance(first, Seq) else None
         if made is not None:
             made.items.update(call_.kwargs)

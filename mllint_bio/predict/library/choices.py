@@ -28,16 +28,9 @@ from mllint_bio.events import (
     ZeroGrad,
 )
 from mllint_bio.predict import ir
-from mllint_bio.predict.library.arrays import (
-    COPIED,
-    PLAIN_EXTREMES,
-    as_figure,
-    condensed,
-    directed,
-    is_cut,
-    lies_by_class,
-    scores_of,
-)
+from mllint_bio.predict.library.contents import COPIED, PLAIN_EXTREMES, condensed, directed, is_cut, scores_of
+from mllint_bio.predict.library.growth import lies_by_class
+from mllint_bio.predict.library.scoring import as_figure
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value, options, role_of_name
 
 if TYPE_CHECKING:

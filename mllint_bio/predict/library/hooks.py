@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from mllint_bio.events import LoopKind
 from mllint_bio.predict import ir
-from mllint_bio.predict.library.arrays import data_of, iterated
+from mllint_bio.predict.library.contents import data_of
+from mllint_bio.predict.library.iteration import iterated
 from mllint_bio.predict.values import NONE, UNKNOWN, Array, Const, Obj, Seq, Value
 
 if TYPE_CHECKING:

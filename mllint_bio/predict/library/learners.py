@@ -10,8 +10,9 @@ from mllint_bio.catalog import Entry, learned_kind
 from mllint_bio.events import Data, Fit, Learned, Prediction, Resample, Score, Select, Split, Subject, Transform, Weights
 from mllint_bio.events import Predict as PredictEvent
 from mllint_bio.predict import ir
-from mllint_bio.predict.library import arrays, calls
-from mllint_bio.predict.library.arrays import arrays_in, data_of, emit_score, prediction_fitted
+from mllint_bio.predict.library import calls, contents, notes
+from mllint_bio.predict.library.contents import arrays_in, data_of
+from mllint_bio.predict.library.scoring import emit_score, prediction_fitted
 from mllint_bio.predict.values import (
     NONE,
     UNKNOWN,
@@ -186,7 +187,7 @@ def _of_search(run: Run, obj: Obj, name: str, call: Call) -> Value:
         return Seq("list", (), attribute(run, obj, "best_params_", call.node))
     construct = obj.cells["#call"]
     builder = construct.get("hypermodel", obj.entry.params if obj.entry is not None else ())
-    given = arrays._call(call.node, [call.at(0) or Array(kind="config", name="hp")])
+    given = contents.call_of(call.node, [call.at(0) or Array(kind="config", name="hp")])
     if isinstance(builder, Obj):
         network = run.call_method(builder, "build", given)
     else:
@@ -327,7 +328,7 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
     run.write(obj, "#fit", number)
     run.write(obj, "#fit-data", data)
     if subject.is_a("estimator", "tuner", "calibrator", "trainer"):
-        arrays.note_target(run, target)
+        notes.note_target(run, target)
         keep = name == "partial_fit"
         before = obj.cells.get("#fitted")
         rows = union([before, data.rows]) if keep and isinstance(before, Rows) and before.known else data.rows
@@ -389,7 +390,7 @@ def _drawn(run: Run, obj: Obj, call: Call, pool: bool = False) -> list[str]:
         for one in steps(inner) or (inner,):
             found += _drawn(run, one, call, pool)
     for value in construct.everything() if obj.is_a("tuner") else ():
-        for candidate in arrays.objects_in(value, 4):  # estimators among the values of a search space
+        for candidate in contents.objects_in(value, 4):  # estimators among the values of a search space
             if candidate is not inner:
                 found += _drawn(run, candidate, call, pool)
     return found
@@ -430,7 +431,7 @@ def _early_stop(run: Run, obj: Obj, call: Call, validation: Array) -> None:
     api = obj.subject.api
     stops = "early_stopping_rounds" in call.kwargs or "early_stopping_rounds" in obj.subject.arguments
     callbacks = call.kwargs.get("callbacks")
-    stops = stops or any(isinstance(o, Obj) and o.is_a("early-stop") for o in arrays.objects_in(callbacks))
+    stops = stops or any(isinstance(o, Obj) and o.is_a("early-stop") for o in contents.objects_in(callbacks))
     if api.startswith("pytorch_tabnet"):
         stops = call.kwargs.get("patience") != Const(0)
     if api.startswith("catboost"):
@@ -643,7 +644,7 @@ def split_call(run: Run, entry: Entry, call: Call) -> Value:
         return _split_inputs(run, entry, call)
     data = data_of(call.get(entry.get("arrays") or "", entry.params) or call.at(0) or UNKNOWN)
     count = _lengths(call)
-    arrays.note_unordered(run, data, "split", run.site(call.node))
+    notes.note_unordered(run, data, "split", run.site(call.node))
     seeded, stream = _seeding(run, entry, call, "split")
     rows = data.rows if data.has_rows else run.source(call.node, data.name)
     site = run.site(call.node)
@@ -651,7 +652,7 @@ def split_call(run: Run, entry: Entry, call: Call) -> Value:
     number = run.emit(
         Split,
         call.node,
-        data=data.but(group=data.group or arrays.repetition_of(run, data.rows)).view(),
+        data=data.but(group=data.group or notes.repetition_of(run, data.rows)).view(),
         parts=tuple(parts),
         how="random",
         api=_api(entry),
@@ -724,9 +725,9 @@ def _split_inputs(run: Run, entry: Entry, call: Call) -> Value:
     seeded, stream = _seeding(run, entry, call, "call")
     data = [data_of(value) for value in inputs]
     first = next((d for d in data if d.has_rows), data[0] if data else UNKNOWN)
-    arrays.note_unordered(run, next((d for d in data if d.unordered), first), "split", site)
+    notes.note_unordered(run, next((d for d in data if d.unordered), first), "split", site)
     base = first.rows if first.has_rows else run.source(call.node, first.name)
-    group = next((d.group for d in data if d.group), "") or arrays.repetition_of(run, first.rows)
+    group = next((d.group for d in data if d.group), "") or notes.repetition_of(run, first.rows)
     if first.kind == "unique":  # the entities themselves are divided
         group = ""
     shuffles = _flag(call, entry, "shuffle")
@@ -798,12 +799,12 @@ def folds(run: Run, splitter: Obj, data: Array, target: Array, groups: Value | N
     here = CallType(node, [], {})
     seeded, stream = _seeding(run, entry, here, "split", given=construct)
     base = data.rows if data.has_rows else target.rows if target.has_rows else run.source(node, data.name)
-    arrays.note_unordered(run, data, "split", site)
+    notes.note_unordered(run, data, "split", site)
     shuffles = _flag(construct, entry, "shuffle")
     grouped = _flag(construct, entry, "grouped")
     random = shuffles is not False
     parts = (base.part(site, 0, 2, random=random, fold=True), base.part(site, 1, 2, random=random, fold=True))
-    group = data.group or target.group or arrays.repetition_of(run, base)
+    group = data.group or target.group or notes.repetition_of(run, base)
     ordered = data.ordered or target.ordered
     run.emit(
         Split,
@@ -842,7 +843,7 @@ def cross_validate(run: Run, entry: Entry, call: Call) -> Value:
     calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose=None)
     splitter = next((o for o in options(cv) if isinstance(o, Obj) and o.is_a("splitter")), None) if cv is not None else None
     base = data.rows if data.has_rows else UNKNOWN_ROWS
-    group = data.group or arrays.repetition_of(run, base)
+    group = data.group or notes.repetition_of(run, base)
     if splitter is not None and splitter.entry is not None:
         pairs = folds(run, splitter, data, target, groups, call.node)
         assert isinstance(pairs, Seq) and isinstance(pairs.rest, Seq)
@@ -864,7 +865,7 @@ def cross_validate(run: Run, entry: Entry, call: Call) -> Value:
         )
     numbers: set[int] = set()
     output: Value = UNKNOWN
-    arrays.note_target(run, target)
+    notes.note_target(run, target)
     for option in options(estimator) if estimator is not None else ():
         if not isinstance(option, Obj):
             continue
@@ -1066,7 +1067,7 @@ def column_function(run: Run, entry: Entry, call: Call) -> Value:
     if isinstance(axis, Const) and axis.value == 1:
         return data
     site = run.site(call.node)
-    subject = arrays._same_subject(run, site, Subject(api=entry.path, role=entry.role, at=site))
+    subject = contents.same_subject(run, site, Subject(api=entry.path, role=entry.role, at=site))
     number = run.emit(Fit, call.node, subject=subject, role=entry.role, data=data.view(), method=_api(entry))
     return data.but(learned=data.learned | {Learned(number, learned_kind(entry.role), data.rows)}, linear=None, mask=None)
 
@@ -1079,7 +1080,7 @@ def feature_score(run: Run, entry: Entry, call: Call) -> Value:
     if entry.get("style") == "ranked":  # what another call left in the annotated data
         return Array(kind="columns", learned=run.ranked.get(data.rows, frozenset()))
     site = run.site(call.node)
-    subject = arrays._same_subject(run, site, Subject(api=entry.path, role="feature-selector.supervised", at=site))
+    subject = contents.same_subject(run, site, Subject(api=entry.path, role="feature-selector.supervised", at=site))
     number = run.emit(
         Fit,
         call.node,
@@ -1119,7 +1120,7 @@ def stat_test(run: Run, entry: Entry, call: Call) -> Value:
     if not rows.known:
         return calls._ignored(run, entry, call)
     site = run.site(call.node)
-    subject = arrays._same_subject(run, site, Subject(api=entry.path, role=entry.role, at=site))
+    subject = contents.same_subject(run, site, Subject(api=entry.path, role=entry.role, at=site))
     number = run.emit(
         Fit, call.node, subject=subject, role=entry.role, data=features.view(), uses_target=True, method=_api(entry)
     )
@@ -1131,7 +1132,6 @@ def stat_test(run: Run, entry: Entry, call: Call) -> Value:
 
 def inplace(run: Run, entry: Entry, call: Call) -> Value:
     """scanpy's in-place functions: the annotated object carries what was learned."""
-    from mllint_bio.predict.library.arrays import _same_subject
 
     value = call.at(0) or call.kwargs.get("adata") or call.kwargs.get("data") or UNKNOWN
     data = data_of(value)
@@ -1143,7 +1143,7 @@ def inplace(run: Run, entry: Entry, call: Call) -> Value:
     if not data.has_rows or stateless or entry.role == "inplace-transform.gene-filter":
         return NONE
     site = run.site(call.node)
-    subject = _same_subject(run, site, Subject(api=entry.path, role=entry.role, at=site))
+    subject = contents.same_subject(run, site, Subject(api=entry.path, role=entry.role, at=site))
     kind = learned_kind(entry.role)
     if _api(entry) in ("highly_variable_genes", "filter_genes_dispersion"):
         kind = "selector-unsupervised"
@@ -1319,7 +1319,7 @@ def study_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
 
             run.emit(Draw, call.node, stream="own", what=obj.subject.label, purpose="tuner", subject=obj.subject)
         _selected(run, obj, result, call)
-        best = Array(kind="figure", scores=arrays.scores_of(result))
+        best = Array(kind="figure", scores=contents.scores_of(result))
         return Seq("tuple", [best, Array(kind="config")]) if named == "objective_func" else NONE
     return None
 
@@ -1349,13 +1349,13 @@ def _objective(run: Run, obj: Obj, objective: Value | None, call: Call) -> Value
     outer = run.loops
     run.loops = (*outer, Loop(run.site(call.node), LoopKind.CANDIDATE, "trial"))
     try:
-        return run.call(objective, arrays._call(call.node, [Array(kind="config", name="trial")]))
+        return run.call(objective, contents.call_of(call.node, [Array(kind="config", name="trial")]))
     finally:
         run.loops = outer
 
 
 def _selected(run: Run, obj: Obj, result: Value, call: Call) -> None:
-    scores = arrays.scores_of(result)
+    scores = contents.scores_of(result)
     rows = [run.events[n] for n in scores]
     view = next((e.data for e in rows if isinstance(e, Score)), Data())
     given = {"maximize": "up", "minimize": "down"}.get(str(obj.subject.facts.get("direction")), "")
@@ -1368,7 +1368,7 @@ def _selected(run: Run, obj: Obj, result: Value, call: Call) -> None:
         data=view,
         subject=obj.subject,
         keeps=frozenset({"model"}),
-        direction=arrays.directed(given, data_of(result)),
+        direction=contents.directed(given, data_of(result)),
     )
     run.write(obj, "#cv-scores", scores)
 

@@ -29,8 +29,21 @@ from mllint_bio.events import (
 )
 from mllint_bio.events import Predict as PredictEvent
 from mllint_bio.predict import ir
-from mllint_bio.predict.library import arrays, calls, hooks, learners, passes
-from mllint_bio.predict.library.arrays import arrays_in, blend, data_of, emit_score, objects_in
+from mllint_bio.predict.library import (
+    arithmetic,
+    calls,
+    contents,
+    growth,
+    hooks,
+    indexing,
+    iteration,
+    joining,
+    learners,
+    notes,
+    passes,
+)
+from mllint_bio.predict.library.contents import arrays_in, blend, data_of, objects_in
+from mllint_bio.predict.library.scoring import emit_score
 from mllint_bio.predict.values import (
     MAX_CHOICES,
     NONE,
@@ -120,7 +133,7 @@ def built(run: Run, obj: Obj, call: Call) -> None:
         found = obj.klass.lookup("process")  # torch_geometric data sets run it from their constructor
         member = run.force(found[1], found[0].members, "process") if found else None
         if isinstance(member, Func):
-            run.inline(member, arrays._call(call.node, []), obj)
+            run.inline(member, contents.call_of(call.node, []), obj)
     if obj.is_a("module"):
         obj.subject.facts["own_layers"] = obj.klass is not None and obj.entry is not None and obj.entry.is_a("module")
         run.emit(Build, call.node, subject=obj.subject, mode_dependent=mode_dependent(obj))
@@ -266,7 +279,7 @@ def invoke(run: Run, obj: Obj, call: Call) -> Value:
         data = blend(run, call.everything())
         kind = activation_of(obj)
         if data.prediction is not None and kind in ("softmax", "sigmoid"):
-            data = data.but(prediction=arrays._as_output(data.prediction, "score"))
+            data = data.but(prediction=arithmetic.as_output(data.prediction, "score"))
         return data.but(activation=kind, activated_at=run.site(call.node))
     if role.is_a("layer"):
         return _apply_layer(run, obj, call)
@@ -357,7 +370,7 @@ def _layers(obj: Obj) -> list[Obj]:
 def _chain(run: Run, children: Sequence[Obj], call: Call) -> Value:
     value: Value = call.args[0] if call.args else blend(run, call.everything())
     for child in children:
-        value = run.call_object(child, arrays._call(call.node, [value if not isinstance(value, Seq) else value.element()]))
+        value = run.call_object(child, contents.call_of(call.node, [value if not isinstance(value, Seq) else value.element()]))
     return value
 
 
@@ -436,7 +449,7 @@ def activation(run: Run, entry: Entry, call: Call) -> Value:
     data = blend(run, [call.at(0) or UNKNOWN])
     kind = str(entry.get("activation", "other"))
     prediction = (
-        arrays._as_output(data.prediction, "score")
+        arithmetic.as_output(data.prediction, "score")
         if data.prediction is not None and kind in ("softmax", "sigmoid", "log_softmax")
         else data.prediction
     )
@@ -594,7 +607,7 @@ def row_selection(run: Run, entry: Entry, call: Call) -> Value:
     if not data.has_rows:
         data = data.but(rows=run.source(call.node, data.name))
     if index.kind in ("index", "range") and index.has_rows:
-        return arrays._by_index(run, data.but(kind="dataset"), index, call.node)
+        return indexing.by_index(run, data.but(kind="dataset"), index, call.node)
     if index.has_rows:
         return data.but(kind="dataset", rows=data.rows.some((repr(index.rows), index.name)))
     return data.but(
@@ -611,7 +624,7 @@ def dataset(run: Run, entry: Entry, call: Call) -> Value:
     found = [a for v in given for a in arrays_in(v) if a.has_rows and a.kind not in ("text", "config")]
     if found:
         members = tuple(a.learned for a in found) if len(found) == len(call.args) > 1 else ()
-        return arrays.side_by_side(run, found).but(kind="dataset", members=members)
+        return joining.side_by_side(run, found).but(kind="dataset", members=members)
     texts = [v.value for v in call.everything() if isinstance(v, Const) and isinstance(v.value, str)]
     label = next((t for t in texts if role_of_name(t)), texts[0] if texts else "")
     return Array(kind="dataset", rows=run.source(call.node, label, tuple(texts) or None), name="")
@@ -680,8 +693,10 @@ def iterate_object(run: Run, obj: Obj, node: ir.Node) -> Value:
         for name in ("__iter__", "__next__", "__getitem__"):
             found = obj.klass.lookup(name)
             if found is not None and not obj.is_a("dataset"):
-                result = run.call_method(obj, name, arrays._call(_expression(node), [] if name != "__getitem__" else [UNKNOWN]))
-                element = arrays.iterated_silently(run, result) if name == "__iter__" else result
+                result = run.call_method(
+                    obj, name, contents.call_of(_expression(node), [] if name != "__getitem__" else [UNKNOWN])
+                )
+                element = iteration.iterated_silently(run, result) if name == "__iter__" else result
                 if isinstance(element, Obj) and element is not obj:
                     return iterate_object(run, element, node)
                 if element is not obj:
@@ -697,7 +712,7 @@ def _expression(node: ir.Node) -> ir.Expr:
 
 def _draw_order(run: Run, obj: Obj, node: ir.Node) -> None:
     """The random order that a loader and its sampler draw when they are iterated."""
-    call = arrays._call(_expression(node), [])
+    call = contents.call_of(_expression(node), [])
     sampler_ = obj.cells.get("#sampler")
     for one, what in ((obj, f"{obj.subject.label}(shuffle=True)"), (sampler_, obj.subject.label)):
         given = one.cells.get("#call") if isinstance(one, Obj) else None
@@ -742,7 +757,7 @@ def _draw_item(run: Run, obj: Obj, node: ir.Node) -> None:
         run.inside_forward += 1
         run.drawing_item += 1
         try:
-            run.inline(member, arrays._call(_expression(node), [Array(kind="scalar", name="index")]), obj)
+            run.inline(member, contents.call_of(_expression(node), [Array(kind="scalar", name="index")]), obj)
         finally:
             run.inside_forward -= 1
             run.drawing_item -= 1
@@ -869,7 +884,7 @@ def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     if name in ("to", "cuda", "cpu", "float", "double", "half", "share_memory", "apply", "requires_grad_"):
         _moved(run, name, call, obj.subject)
         if name == "apply" and call.args:
-            run.call(call.args[0], arrays._call(call.node, [Obj(Subject(api="layer", role="layer", at=obj.subject.at))]))
+            run.call(call.args[0], contents.call_of(call.node, [Obj(Subject(api="layer", role="layer", at=obj.subject.at))]))
         return obj
     if name in ("parameters", "named_parameters", "children", "modules", "named_children", "named_modules", "buffers"):
         return Array(kind="parameters", owner=(obj,))
@@ -894,7 +909,7 @@ def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
             obj.subject.parts.append(child.subject)
         children = obj.cells.get("#children")
         if isinstance(children, Seq) and call.args:
-            arrays._collect(run, children, call.args[-1])
+            growth.collect(run, children, call.args[-1])
         return NONE
     if name in ("register_buffer", "register_parameter", "register_forward_hook"):
         return NONE
@@ -934,7 +949,7 @@ def _optimizer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
     elif name == "step":
         for value in call.everything():
             if isinstance(value, Func):
-                run.call(value, arrays._call(call.node, []))
+                run.call(value, contents.call_of(call.node, []))
         step(run, obj, modules, call.node)
     elif name == "minimize":
         loss_value = data_of(call.at(0))
@@ -952,10 +967,10 @@ def _stepped(run: Run, call: Call) -> bool:
     """`scaler.step(optimizer)`: what is not known to step steps the optimizer that it is handed."""
     handed = call.at(0)
     if isinstance(handed, Obj) and handed.is_a("optimizer"):
-        _optimizer_method(run, handed, "step", arrays._call(call.node, []))
+        _optimizer_method(run, handed, "step", contents.call_of(call.node, []))
         return True
     if isinstance(handed, Array) and handed.kind in ("unknown", "param") and "opt" in (handed.name or "").lower():
-        return method_of_unknown(run, handed, "step", arrays._call(call.node, [])) is not None
+        return method_of_unknown(run, handed, "step", contents.call_of(call.node, [])) is not None
     return False
 
 
@@ -1057,7 +1072,7 @@ def _as_keras(run: Run, value: Array, node: ir.Node) -> Obj:
         subject = Subject(api="keras.Model", role="estimator.deep", at=run.site(node), name=value.name, unknown_arguments=True)
         obj = Obj(subject, None, catalog.lookup("keras.Model"))
         obj.cells["#mode"] = "managed"
-        arrays.emit_draw(run, node, "tensorflow", "initial weights", "init", subject=subject)
+        notes.emit_draw(run, node, "tensorflow", "initial weights", "init", subject=subject)
         known = run.keras_models[id(value)] = (value, obj)
     return known[1]
 
@@ -1119,7 +1134,7 @@ def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | 
             if name == "zero_grad":
                 run.emit(ZeroGrad, call.node, subject=None)
                 return NONE
-            subject = arrays._same_subject(
+            subject = contents.same_subject(
                 run, run.site(call.node), Subject(api="optimizer", role="optimizer", at=run.site(call.node), name=value.name)
             )
             step(run, Obj(subject), (), call.node)
@@ -1152,7 +1167,7 @@ def _keras_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
             subject.parts.append(child.subject)
             children = obj.cells.get("#children")
             if isinstance(children, Seq):
-                arrays._grow(run, children, [child])
+                growth.grow(run, children, [child])
             else:
                 run.write(obj, "#children", Seq("list", [child]))
         return NONE
@@ -1179,7 +1194,7 @@ def _keras_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     if name in ("get_layer", "layers", "pop"):
         return obj
     if name == "get_weights":
-        return Array(kind="weights", owner=(obj, arrays.COPIED))
+        return Array(kind="weights", owner=(obj, contents.COPIED))
     return None
 
 
@@ -1258,7 +1273,7 @@ def _keras_fit(run: Run, obj: Obj, call: Call, name: str) -> Value:
             Split,
             call.node,
             data=data.but(
-                rows=rows, group=data.group or arrays.repetition_of(run, rows), ordered=data.ordered or target.ordered
+                rows=rows, group=data.group or notes.repetition_of(run, rows), ordered=data.ordered or target.ordered
             ).view(),
             parts=(train, held),
             how="tail",
@@ -1609,7 +1624,7 @@ def _hf_metrics(run: Run, construct: Call, data: Array, call: Call, subject: Sub
     function = construct.kwargs.get("compute_metrics")
     start = len(run.events)
     if isinstance(function, Func) and data.has_rows:
-        run.call(function, arrays._call(call.node, [_hf_output(run, data, subject, call)]))
+        run.call(function, contents.call_of(call.node, [_hf_output(run, data, subject, call)]))
     return [event.id for event in run.events[start:] if isinstance(event, Score)]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mllint_bio.predict import ir
-from mllint_bio.predict.library.arrays import arrays_in, data_of
+from mllint_bio.predict.library.contents import arrays_in, data_of
 from mllint_bio.predict.values import Array, Const, Dict, Seq, Value, join, options
 
 if TYPE_CHECKING:

@@ -1,0 +1,404 @@
+"""Arithmetic, comparisons and masks."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from mllint_bio.events import (
+    Fit,
+    Learned,
+    Loop,
+    Select,
+    Subject,
+)
+from mllint_bio.predict import ir
+from mllint_bio.predict.library.contents import (
+    PLAIN_EXTREMES,
+    as_array,
+    as_columns,
+    as_data,
+    as_drawn,
+    blend,
+    bound_of,
+    column_key,
+    is_column,
+    of_columns,
+    same_subject,
+)
+from mllint_bio.predict.library.notes import ByIdentifier, RandomMask
+from mllint_bio.predict.library.scoring import divided, emit_score, hand_error, hand_hits, of_one_pass, true_positives
+from mllint_bio.predict.values import (
+    UNKNOWN,
+    Array,
+    Choice,
+    Const,
+    Dict,
+    Func,
+    Obj,
+    Seq,
+    Value,
+    constant,
+    join,
+    join_all,
+    options,
+)
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Rows, union
+
+if TYPE_CHECKING:
+    from mllint_bio.predict.interpreter import Run
+
+_FOLD: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+}
+_WIDE = re.compile(r"%[^%a-zA-Z]*\d{4}")  # a format whose result is long however short its arguments are
+
+
+def _with_margin(run: Run, node: ir.Node, number: int, op: str, by: Any) -> None:
+    """`1.1 * max(values)`, `min(values) - 0.05`, `0.02 * max(values)`: an extreme places something in a drawing, and nothing is
+    chosen by it."""
+    select = run.events[number]
+    if not isinstance(select, Select) or isinstance(by, bool) or not isinstance(by, (int, float)) or by <= 0:
+        return
+    largest = "max" in select.how
+    scaled = op == "*" and (by <= 0.2 or (1 < by <= 2 if largest else by < 1))
+    if select.how not in PLAIN_EXTREMES or all(one.id != select.at.node for one in ir.walk(node)):
+        return
+    if scaled or (op == ("+" if largest else "-") and by < 1):
+        run.amend(number, what="range", scores=frozenset())
+
+
+def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value:
+    """`left op right`."""
+    if isinstance(left, Const) and isinstance(right, Const):
+        return _fold(left.value, op, right.value)
+    if isinstance(left, Choice) or isinstance(right, Choice):
+        pairs = [(a, b) for a in options(left) for b in options(right)]
+        if len(pairs) <= 8:
+            return join_all([binary(run, node, a, op, b) for a, b in pairs])
+        return blend(run, [left, right])
+    if isinstance(left, Seq) and isinstance(right, Seq) and op == "+":
+        rest = join_all([r for r in (left.rest, right.rest) if r is not None]) if left.rest or right.rest else None
+        return Seq(left.kind, (*left.items, *right.items), rest)
+    if isinstance(left, Seq) and op == "*":
+        if not left.items and left.rest is None:
+            return Seq(left.kind)
+        one = left.element()
+        table = isinstance(one, Array) and one.has_rows and one.kind in ("table", "array") and one.prediction is None
+        return Seq(left.kind, (), one.but(owner="repeated") if table and isinstance(one, Array) else one)
+    if op in ("+", "%") and names_device(left):
+        return Array(kind="text", name=str(left.value))  # type: ignore[attr-defined]
+    a, b = as_array(left), as_array(right)
+    if a is None or b is None:
+        return blend(run, [left, right])
+    if op in ("&", "|"):
+        names = {"index", "set", "unique"}
+        if a.kind in names and b.kind in names and a.has_rows and b.has_rows:
+            return a.but(rows=_in_both(a.rows, b.rows) if op == "&" else union([a.rows, b.rows]), order=None)
+        return _combine_masks(run, node, a, op, b)
+    for extreme, other in ((a, right), (b, left)):
+        if isinstance(extreme.owner, tuple) and extreme.owner[:1] == ("chosen",) and isinstance(other, Const):
+            _with_margin(run, node, extreme.owner[1], op, other.value)
+    if op == "+" and a.kind == b.kind == "parameters":  # of two networks, for one optimizer
+        return join(a, b)
+    if op == "-" and a.kind in ("index", "set") and b.kind in ("index", "set") and a.has_rows and b.has_rows:
+        return a.but(rows=a.rows.without(b.rows), order=None)
+    if op == "@":
+        return a.but(linear=None, mask=None, activation="linear") if a.has_rows or a.drawn.known else b
+    for data, other in ((a, b), (b, a)):
+        if data.kind == "noise" and data.drawn.known and other.stat is not None and other.rows == data.drawn:
+            x, y = (as_data(a), b) if data is a else (a, as_data(b))
+            return as_drawn(binary(run, node, x, op, y), data)
+    linear = _linear(a, left, op, b, right)
+    if linear is not None or (a.kind == "scalar" and b.kind == "scalar"):
+        merged = blend(run, [x for x in (a, b) if x is not UNKNOWN])
+        return merged.but(
+            kind="scalar", linear=linear, rows=UNKNOWN_ROWS if not merged.scores and not merged.prediction else merged.rows
+        )
+    applied = _apply_statistic(run, node, a, op, b)
+    if applied is not None:
+        return applied
+    if _is_statistic(a) != _is_statistic(b):  # whatever the rows of the statistic, the data keep theirs
+        data, stat = (a, b) if _is_statistic(b) else (b, a)
+        if data.has_rows and not (data.scores or stat.scores):
+            return data.but(learned=data.learned | stat.learned, linear=None, mask=None, activation="")
+    for data, noise in ((a, b), (b, a)):
+        if (
+            noise.kind == "noise"
+            and noise.noise != "clock"
+            and data.has_rows
+            and data.kind in ("array", "table", "unknown", "param")
+        ):
+            return data.but(linear=None, mask=None, owner="augmented")
+    handwritten = hand_error(run, node, a, op, b) | hand_hits(run, node, a, op, b)
+    result = blend(run, [x for x in (left, right) if not isinstance(x, Const)])
+    if op == "/" and a.shown == {"sum"}:
+        result = result.but(shown=frozenset() if of_one_pass(run, a) else frozenset({"mean"}))
+        divided(run, node, a)
+    if isinstance(right, Const) or isinstance(left, Const):
+        kept = a if isinstance(right, Const) else b
+        result = result.but(activation=kept.activation if op in ("*", "/") else "", activated_at=kept.activated_at)
+        if result.prediction and op in ("*", "+", "-", "/"):
+            result = result.but(prediction=kept.prediction)
+    else:
+        result = result.but(activation="")
+    return result.but(scores=result.scores | handwritten, linear=None, mask=None, sign=_sign(left, a, op, right, b))
+
+
+def _in_both(rows: Rows, other: Rows) -> Rows:
+    """Rows whose identifiers are in two sets of identifiers."""
+    return other if other.subset(rows) else rows if rows.subset(other) else rows.some(("in both", other))
+
+
+def names_device(value: Value) -> bool:
+    """Whether a text begins as the name of a GPU does: `"cuda:" + str(number)`."""
+    return isinstance(value, Const) and isinstance(value.value, str) and value.value.startswith("cuda")
+
+
+def _sign(left: Value, a: Array, op: str, right: Value, b: Array) -> int:
+    """Whether a larger result means a larger figure (1), a smaller one (-1), or neither for sure (0)."""
+    if a.scores and b.scores:
+        return a.sign if op == "+" and a.sign == b.sign else 0
+    if not (a.scores or b.scores):
+        return 1
+    sign = a.sign if a.scores else b.sign
+    other = right if a.scores else left
+    turned = op == "-" and not a.scores or op == "/" and not a.scores
+    if op in ("*", "/") and isinstance(other, Const) and isinstance(other.value, (int, float)) and other.value < 0:
+        turned = not turned
+    return -sign if turned else sign
+
+
+def _fold(a: Any, op: str, b: Any) -> Value:
+    try:
+        if isinstance(a, str):
+            if op == "%" and isinstance(b, (int, float, str)) and not _WIDE.search(a):
+                return constant(a % b)
+            return constant(a + b) if op == "+" and isinstance(b, str) else UNKNOWN
+        if not isinstance(a, (int, float)) or not isinstance(b, (int, float)):
+            return UNKNOWN
+        if op == "**":
+            return constant(a**b) if abs(b) < 64 else UNKNOWN
+        return constant(_FOLD[op](a, b)) if op in _FOLD else UNKNOWN
+    except (TypeError, ArithmeticError, ValueError):
+        return UNKNOWN
+
+
+def _linear(a: Array, left: Value, op: str, b: Array, right: Value) -> Bound | None:
+    if a.linear is None and b.linear is None:
+        return None
+    x = a.linear if a.linear is not None else bound_of(left) if isinstance(left, (Const, Array)) else None
+    y = b.linear if b.linear is not None else bound_of(right) if isinstance(right, (Const, Array)) else None
+    if x is None or y is None:
+        return None
+    if op in ("+", "-"):
+        sign = 1.0 if op == "+" else -1.0
+        terms = dict(x.terms)
+        for symbol, factor in y.terms:
+            terms[symbol] = terms.get(symbol, 0.0) + sign * factor
+        return Bound(x.constant + sign * y.constant, tuple(sorted((s, f) for s, f in terms.items() if f)))
+    if op in ("*", "/", "//"):
+        if not y.terms and y.constant:
+            factor = y.constant if op == "*" else 1.0 / y.constant
+            return Bound(x.constant * factor, tuple((s, f * factor) for s, f in x.terms))
+        if op == "*" and not x.terms:
+            return Bound(y.constant * x.constant, tuple((s, f * x.constant) for s, f in y.terms))
+    return None
+
+
+def _apply_statistic(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> Value | None:
+    """Data minus its mean, data over its maximum: a transform written by hand, fitted on the rows of the statistic."""
+    if op not in ("-", "/", "*", "+") or (a.stat is None) == (b.stat is None):
+        return None
+    data, stat = (a, b) if b.stat is not None else (b, a)
+    if not data.has_rows or data.kind not in ("table", "array", "unknown", "param") or data.prediction is not None or data.scores:
+        return None
+    rows, site, learned, method = stat.stat
+    subject = Subject(api=f"statistic.{method}", role="statistic", at=site, name=stat.name)
+    number = run.emit(Fit, site, subject=same_subject(run, site, subject), role="statistic", data=stat.view(), method=method)
+    return data.but(learned=data.learned | learned | {Learned(number, "statistic", rows)}, linear=None, mask=None)
+
+
+def filled(run: Run, value: Array, other: Value | None, method: str) -> Array:
+    """Data whose gaps are filled with a statistic: an imputation written by hand, fitted on the rows of the statistic."""
+    stat = other if isinstance(other, Array) and other.stat is not None else None
+    if stat is None or not value.has_rows:
+        return value
+    rows, site, learned, measure = stat.stat
+    subject = same_subject(run, site, Subject(api=f"statistic.{measure}", role="statistic", at=site))
+    number = run.emit(Fit, site, subject=subject, role="statistic", data=stat.view(), method=method)
+    return value.but(learned=value.learned | learned | {Learned(number, "statistic", rows)})
+
+
+def _is_statistic(array: Array) -> bool:
+    """Whether it condenses data or predictions (not figures of merit)."""
+    return array.stat is not None or (array.kind == "figure" and not array.scores)
+
+
+def compare(run: Run, node: ir.Compare, left: Value, op: str, right: Value) -> Value:
+    """`left op right`."""
+    if op in ("is", "is not"):
+        return _identity(left, op, right)
+    if isinstance(left, Const) and isinstance(right, Const):
+        return _compare_constants(left.value, op, right.value)
+    if op in ("in", "not in"):
+        return _membership(run, left, op, right)
+    if isinstance(left, Choice) and isinstance(right, Const) and all(isinstance(o, Const) for o in left.options):
+        return UNKNOWN
+    a, b = as_array(left), as_array(right)
+    if a is not None and a.kind == "noise" and a.order is not None and isinstance(right, Const):
+        return Array(kind="mask", mask=(RandomMask(a.order, right.value), op in ("<", "<=", "==")))
+    figure = next((x for x in (a, b) if x is not None and of_columns(x)), None)
+    if figure is not None and (a is None or b is None or not (a.has_rows and b.has_rows) or a.kind == b.kind):
+        return as_columns(figure)
+    if a is not None and b is None and a.has_rows and a.prediction is None and a.kind not in ("scalar", "item", "batch"):
+        return a.but(kind="mask", mask=((run.site(node), "cmp"), True), linear=None)  # compared with one of several values
+    if a is not None and a.activation and a.prediction is None and op in (">", ">=", "<", "<=") and isinstance(right, Const):
+        return a.but(activation="class", linear=None, mask=None)
+    if a is None or b is None:
+        return blend(run, [left, right])
+    if a.prediction is not None or b.prediction is not None:
+        return compare_prediction(run, node, a, op, b, right)
+    if a.has_rows and isinstance(right, Const) and a.kind not in ("scalar", "item", "batch"):
+        column = (a.rows, a.column or a.name)
+        if op in ("==", "!="):
+            return a.but(kind="mask", mask=(Equals(column, right.value), op == "=="), linear=None)
+        return a.but(kind="mask", mask=((column, _positive(op), right.value), op in ("<", "<=")), linear=None)
+    if a.has_rows and a.kind not in ("scalar", "item", "batch"):
+        return a.but(kind="mask", mask=((run.site(node), "cmp"), True), linear=None)
+    return blend(run, [left, right]).but(linear=None)
+
+
+def _positive(op: str) -> str:
+    """Complementary comparisons share one key."""
+    return "<|>=" if op in ("<", ">=") else "<=|>"
+
+
+def _identity(left: Value, op: str, right: Value) -> Value:
+    if isinstance(right, Const) and (right.value is None or isinstance(right.value, bool)):
+        if isinstance(left, Const):
+            return Const((left.value is right.value) == (op == "is"))
+        if isinstance(left, (Obj, Seq, Dict, Func)):
+            return Const(op == "is not")
+    return UNKNOWN
+
+
+def _compare_constants(a: Any, op: str, b: Any) -> Value:
+    try:
+        match op:
+            case "==":
+                return Const(a == b)
+            case "!=":
+                return Const(a != b)
+            case "<":
+                return Const(a < b)
+            case "<=":
+                return Const(a <= b)
+            case ">":
+                return Const(a > b)
+            case ">=":
+                return Const(a >= b)
+            case "in":
+                return Const(a in b)
+            case "not in":
+                return Const(a not in b)
+    except TypeError:
+        pass
+    return UNKNOWN
+
+
+def _membership(run: Run, left: Value, op: str, right: Value) -> Value:
+    members: list[Any] | None = None
+    if isinstance(right, Seq) and right.exact and all(isinstance(i, Const) for i in right.items):
+        members = [i.value for i in right.items if isinstance(i, Const)]
+    elif isinstance(right, Dict) and right.rest is None:
+        members = list(right.items)
+    if members is not None and isinstance(left, Const):
+        return Const((left.value in members) == (op == "in"))
+    if isinstance(left, Array) and left.kind == "scalar" and left.base.known and isinstance(right, Array) and right.base.known:
+        return Array(kind="mask", mask=(ByIdentifier(right.rows, right.base), op == "in"))
+    if isinstance(left, Array) and left.has_rows:
+        return blend(run, [left]).but(kind="mask", mask=(among(right), op == "in"))
+    return UNKNOWN
+
+
+def among(members: Value | None) -> Any:
+    """Key of a mask: the rows whose value is one of these."""
+    array = as_array(members) if members is not None else None
+    return ("in", repr(array.rows), array.column or array.name) if array is not None and array.has_rows else ("in", id(members))
+
+
+def compare_prediction(run: Run, node: ir.Compare, a: Array, op: str, b: Array, right: Value) -> Value:
+    predicted, other = (a, b) if a.prediction is not None else (b, a)
+    prediction = predicted.prediction
+    assert prediction is not None
+    if (
+        op in ("==", "!=")
+        and other.prediction is None
+        and not isinstance(right, Const)
+        and (other.has_rows or other.kind in ("item", "batch", "array"))
+    ):
+        if not run.inside_forward and not run.sifting and not predicted.scores:
+            number = emit_score(
+                run, node, "accuracy", "label", predicted, other, direction="up", handwritten=True, decomposable=True
+            )
+            return predicted.but(kind="hits", scores=predicted.scores | {number}, prediction=None, mask=None)
+        return predicted.but(kind="hits", mask=None)
+    if op in (">", ">=", "<", "<=") and not predicted.scores:
+        label = Array(**{**_fields(predicted), "prediction": as_output(prediction, "label"), "activation": ""})
+        threshold = b if predicted is a else a
+        if isinstance(threshold.loop, Loop):
+            run.cutoff_loops.add(threshold.loop)
+        return label.but(
+            chosen=label.chosen | threshold.chosen,
+            owner=threshold.owner if isinstance(threshold.owner, str) else predicted.owner,
+            scores=label.scores | threshold.scores,
+        )
+    return predicted.but(kind="mask", scores=a.scores | b.scores, mask=((run.site(node), "p"), True))
+
+
+def values_and_indices(values: Array, indices: Array) -> Seq:
+    """What `torch.max` over a dimension gives: a pair that may be unpacked or asked by name."""
+    both = Seq("tuple", [values, indices])
+    both.cells["#fields"] = {"values": values, "indices": indices}
+    return both
+
+
+def as_output(prediction: Any, output: str) -> Any:
+    from dataclasses import replace
+
+    return replace(prediction, output=output)
+
+
+def _fields(array: Array) -> dict[str, Any]:
+    return {name: getattr(array, name) for name in array.__dataclass_fields__}
+
+
+def negated(run: Run, value: Value) -> Value:
+    """`~mask`."""
+    if isinstance(value, Array):
+        if value.kind == "complement-of":
+            return value
+        if value.kind == "noise" and value.order is not None:
+            return Array(kind="mask", mask=(RandomMask(value.order), False))
+        if value.mask is None and value.kind in ("array", "table") and is_column(value):
+            return value.but(kind="mask", mask=(column_key(value), False))
+        return value.but(
+            mask=(value.mask[0], not value.mask[1]) if value.mask is not None else None, kind="mask" if value.mask else value.kind
+        )
+    return UNKNOWN
+
+
+def _combine_masks(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> Value:
+    if a.prediction is not None or b.prediction is not None:
+        merged = blend(run, [a, b])
+        return merged.but(scores=true_positives(run, node, a, b)) if op == "&" and not merged.scores else merged
+    rows = a.rows if a.has_rows else b.rows
+    return blend(run, [a, b]).but(kind="mask", rows=rows, mask=((run.site(node), a.mask, op, b.mask), True))

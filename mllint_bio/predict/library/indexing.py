@@ -1,0 +1,547 @@
+"""Indexing, slices and masks of rows and columns, and writing into them."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mllint_bio.events import (
+    Fit,
+    Learned,
+    Score,
+    Split,
+    Subject,
+)
+from mllint_bio.predict import ir
+from mllint_bio.predict.library.arithmetic import filled
+from mllint_bio.predict.library.contents import (
+    PAIRWISE,
+    POSITIONS,
+    arrays_in,
+    as_columns,
+    as_data,
+    as_drawn,
+    bound_of,
+    call_of,
+    column_key,
+    data_of,
+    is_column,
+    is_cut,
+    is_hashable,
+    is_opaque,
+    key_of,
+    member_of,
+    of_columns,
+    row_count,
+    same_subject,
+    scores_of,
+    value_node,
+)
+from mllint_bio.predict.library.notes import ByIdentifier, RandomMask, is_repeated, names_of_another, note_aligned, note_unordered
+from mllint_bio.predict.values import (
+    NONE,
+    UNKNOWN,
+    Array,
+    Bound_,
+    Choice,
+    Const,
+    Dict,
+    Obj,
+    Seq,
+    Value,
+    join,
+    join_all,
+    options,
+    role_of_name,
+)
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Part, Rows, Slice, Step, joined
+
+if TYPE_CHECKING:
+    from mllint_bio.predict.interpreter import Run
+
+
+def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscript) -> Value:
+    """`value[indices]`."""
+    if isinstance(value, Choice):
+        # A loader has no items: where one is indexed (`loaders[0]`), the value is the list of the other branch.
+        able = [o for o in value.options if o is not NONE and not (isinstance(o, Obj) and o.is_a("loader"))]
+        return join_all([subscript(run, option, indices, node) for option in able or value.options])
+    index = indices[0] if len(indices) == 1 else None
+    if isinstance(value, Seq):
+        found = _item_of_sequence(run, value, index, node)
+        if isinstance(found, Array) and isinstance(index, Array) and (index.shown or index.chosen):
+            return found.but(shown=index.shown if found.scores else found.shown, chosen=found.chosen | index.chosen)
+        return found
+    if isinstance(value, Dict):
+        if isinstance(index, Const):
+            member = value.items.get(index.value) if is_hashable(index.value) else None
+            if member is None and "#default" in value.cells:
+                return entered(run, value, index, run.call(value.cells["#default"], call_of(node, [])))
+            return member if member is not None else value.rest if value.rest is not None else UNKNOWN
+        if value.rest is None and "#default" in value.cells:
+            entered(run, value, index, run.call(value.cells["#default"], call_of(node, [])))
+        one = value.element()
+        if isinstance(one, Array) and one.has_rows and not value.items:  # one entry of many: not all of their rows
+            key = run.first_use(index, node) if isinstance(index, Array) else run.site(node)
+            return one.but(rows=one.rows.some(key))
+        return one
+    if isinstance(value, Bound_) and isinstance(value.receiver, Array):
+        return subscript(run, value.receiver, indices, node)
+    if isinstance(value, Array) and value.kind == "history" and isinstance(index, Const) and isinstance(index.value, str):
+        return value.but(scores=_curve(run, value.scores, index.value))
+    if isinstance(value, Obj):
+        return _item_of_object(run, value, indices, node)
+    if isinstance(value, Const):
+        return UNKNOWN
+    if not isinstance(value, Array):
+        from mllint_bio.predict.library.calls import external_item
+
+        return external_item(run, value, indices, node)
+    if len(indices) == 1 and isinstance(index, Seq) and index.kind == "tuple":
+        indices = index.items
+        index = indices[0] if len(indices) == 1 else None
+    if value.kind == "index" and isinstance(index, Array) and index.kind in ("table", "array") and index.has_rows:
+        return index.but(kind="array")  # codes are looked up in a list: one entry for each row of the codes
+    rowwise = value.kind == "indexer"
+    target = value.owner[0] if rowwise and isinstance(value.owner, tuple) else value
+    if target.scores:
+        from mllint_bio.predict.library import results
+
+        figures = results.column(target, index.value) if isinstance(index, Const) and not rowwise else None
+        best = figures if figures is not None else results.first_row(run, node, target, indices)
+        if best is not None:
+            return best
+    result = _select_rows(run, target, indices, node, rowwise)
+    return result
+
+
+def entered(run: Run, mapping: Dict, key: Value | None, value: Value) -> Value:
+    """The value, put into the mapping under a key that it lacks."""
+    if isinstance(key, Const) and is_hashable(key.value):
+        run.write(mapping, "items", {**mapping.items, key.value: value})
+    else:
+        run.write(mapping, "rest", value if mapping.rest is None else join(mapping.rest, value))
+    return value
+
+
+def _curve(run: Run, scores: frozenset[int], key: str) -> frozenset[int]:
+    """The figures of the validation rows that a history keeps under `val_auc`; none under the name of a training curve."""
+    if not key.startswith("val_"):
+        return frozenset()
+    name = {"acc": "accuracy"}.get(key[4:].lower(), re.sub(r"_\d+$", "", key[4:].lower()))
+    found = frozenset(n for n in scores if isinstance(e := run.events[n], Score) and e.metric.lower() == name)
+    return found or scores
+
+
+def _item_of_sequence(run: Run, value: Seq, index: Value | None, node: ir.Node) -> Value:
+    if isinstance(index, Const) and isinstance(index.value, int) and value.exact:
+        if -len(value.items) <= index.value < len(value.items):
+            return value.items[index.value]
+        return UNKNOWN  # it has no such member: this is not what happens
+    if isinstance(index, Const) and isinstance(index.value, int):
+        one = value.element()  # of a list that grew in a loop: two members are not the same rows
+        return one.but(rows=one.rows.some(("member", index.value))) if isinstance(one, Array) and one.has_rows else one
+    if isinstance(index, Seq) and index.kind == "slice":
+        bounds: list[Any] = [b.value if isinstance(b, Const) else _missing for b in index.items]
+        if value.exact and _missing not in bounds and all(b is None or isinstance(b, int) for b in bounds):
+            return Seq(value.kind, value.items[slice(*bounds)])
+        element = value.element()
+        if isinstance(element, Array) and element.has_rows:
+            return _slice_rows(
+                run,
+                Array(kind="array", rows=element.rows, learned=element.learned, name=element.name, group=element.group),
+                index,
+                node,
+            )
+        if (isinstance(element, Seq) and element.exact) or (isinstance(element, Dict) and element.rest is None):
+            return Seq(value.kind, (), _slice_records(run, element, index, node))
+        return Seq(value.kind, (), element)
+    one = value.element()
+    if isinstance(one, Array) and one.has_rows and one.kind in ("table", "array", "index") and one.prediction is None:
+        return one.but(rows=one.rows.some((run.site(node), run.calls)))  # two members of a list are not the same rows
+    return one
+
+
+def _slice_records(run: Run, record: Seq | Dict, index: Seq, node: ir.Node) -> Seq | Dict:
+    """What the members of a piece of a list of records look like: each field holds rows of the piece.
+
+    No split is noted: a list is cut for batches as well.
+    """
+
+    def cut(field: Value) -> Value:
+        if isinstance(field, Array) and field.has_rows:
+            return field.but(rows=_slice_rows(run, field.but(kind="item"), index, node).rows, order=None)
+        return field
+
+    if isinstance(record, Dict):
+        return Dict({key: cut(field) for key, field in record.items.items()})
+    return Seq(record.kind, [cut(field) for field in record.items])
+
+
+_missing = object()
+
+
+def _item_of_object(run: Run, value: Obj, indices: Sequence[Value], node: ir.Subscript) -> Value:
+    if value.klass is not None:
+        found = value.klass.lookup("__getitem__")
+        if found is not None and not value.is_a("dataset"):
+            return run.call_method(value, "__getitem__", call_of(node, list(indices)))
+    if ".[]" in value.cells:
+        return value.cells[".[]"]  # type: ignore[no-any-return]
+    children = value.cells.get("#children")
+    if isinstance(children, Seq):
+        return _item_of_sequence(run, children, indices[0] if indices else None, node)
+    data = data_of(value)
+    if data.has_rows:
+        return _select_rows(run, data, indices, node, False)
+    return UNKNOWN
+
+
+def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subscript, rowwise: bool) -> Value:
+    first = indices[0] if indices else UNKNOWN
+    if value.kind == "noise" and value.drawn.known and not value.has_rows:
+        return as_drawn(_select_rows(run, as_data(value), indices, node, rowwise), value)
+    value = value.but(linear=None, mask=None)
+    if isinstance(first, Choice):
+        return join_all([_select_rows(run, value, [option, *indices[1:]], node, rowwise) for option in first.options])
+    column = indices[1] if len(indices) > 1 else None
+    if column is not None and names_of_another(column, value):
+        note_aligned(run, value)
+    name = column.value if isinstance(column, Const) and isinstance(column.value, (str, int)) else ""
+    if name != "":
+        value = value.but(column=str(name))
+    if value.kind == "groups":
+        return value.but(column=str(first.value)) if isinstance(first, Const) else value
+    if value.kind == "stat" and isinstance(first, Array) and first.kind == "index" and first.base == value.rows:
+        value = value.but(kind="array", stat=None)  # a figure of every row after all
+    if value.kind == "stat" and not (isinstance(first, Array) and first.kind == "index" and _is_side(first)):
+        pairwise = value.stat is not None and value.stat[3] in PAIRWISE
+        return value.but(column=first.value) if pairwise and isinstance(first, Const) and isinstance(first.value, str) else value
+    if isinstance(first, Const):
+        if first.value == "rank_genes_groups" and value.rows in run.ranked:  # of `adata.uns`
+            return Array(kind="columns", learned=run.ranked[value.rows])
+        if isinstance(first.value, str) and is_opaque(value) and not rowwise:
+            return member_of(value, first.value)
+        if isinstance(first.value, str):
+            return value.but(column=first.value) if value.kind != "dict-like" else value
+        if first.value is None or first.value is Ellipsis:
+            return value
+        if isinstance(first.value, int):
+            if value.kind in ("scalar", "shape"):
+                return value.but(kind="scalar", linear=value.linear if first.value == 0 else None)
+            if value.prediction is not None and value.kind in ("stat-pair",):
+                return value
+            if value.kind in ("batch", "item") and -len(value.members) <= first.value < len(value.members):
+                return value.but(learned=value.members[first.value], members=())
+            return value.but(kind="item") if not (len(indices) > 1) else value
+    if isinstance(first, Seq):
+        if first.kind == "slice":
+            if _is_full(first):
+                second = indices[1] if len(indices) > 1 else None
+                if any(_reverses(i) for i in indices[1:]) and value.kind in ("array", "table", "unknown", "param"):
+                    return value.but(owner="augmented")
+                named = [as_columns(a) if of_columns(a) else a for a in arrays_in(second)] if second is not None else []
+                if value.prediction is not None or not named:
+                    return value
+                return functools.reduce(lambda data, columns: choose_columns(run, data, columns), named, value)
+            return _slice_rows(run, value, first, node)
+        if (
+            first.kind in ("list", "tuple")
+            and first.exact
+            and all(isinstance(i, Const) and isinstance(i.value, str) for i in first.items)
+            and not rowwise
+        ):
+            return value.but(column="")
+        if value.has_rows and _says_yes_or_no(first):  # `table[[name in chosen for name in table["name"]]]`
+            return value.but(rows=value.rows.some(run.first_use(first, node)))
+        inner = arrays_in(first)
+        if inner and any(a.kind == "index" for a in inner):
+            return by_index(run, value, next(a for a in inner if a.kind == "index"), node)
+        if value.has_rows and any(a.kind == "scalar" and (a.base == value.rows or a.base.label == POSITIONS) for a in inner):
+            return value.but(rows=value.rows.some(run.first_use(first, node)))  # some of its positions, collected one by one
+        if not rowwise and not isinstance(first.element(), Const):
+            return functools.reduce(lambda data, columns: choose_columns(run, data, columns), inner, value)
+        if not (value.has_rows and rowwise):
+            return value
+        listed = frozenset(a.rows for a in inner if a.has_rows)  # one helper cuts a table for each of several lists
+        return value.but(rows=value.rows.some((run.site(node), listed) if listed else run.first_use(first, node)))
+    if isinstance(first, Array):
+        return by_array(run, value, first, node, rowwise)
+    return value
+
+
+def _says_yes_or_no(index: Seq) -> bool:
+    """Whether a list of truth values marks rows."""
+    element = index.element() if index.kind == "list" and (index.items or index.rest is not None) else None
+    return element is not None and all(isinstance(one, Const) and isinstance(one.value, bool) for one in options(element))
+
+
+def _is_side(index: Array) -> bool:
+    """Whether an index is one side of a split: what is chosen by it are rows, and no statistics of columns."""
+    return any(isinstance(step, Part) for step in index.rows.steps()) or bool(role_of_name(index.name))
+
+
+def by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: bool) -> Value:
+    if not rowwise and names_of_another(index, value):
+        note_aligned(run, value)
+        return value
+    if index.chosen:
+        return value.but(scores=value.scores | index.scores, chosen=value.chosen | index.chosen)
+    if index.scores and not index.has_rows:
+        return value.but(scores=value.scores | index.scores)
+    if index.kind in ("index", "range"):
+        return by_index(run, value, index, node)
+    if index.kind == "outside" and value.has_rows:
+        return value.but(
+            rows=value.rows.without(index.rows.moved(index.base, value.rows))
+            if index.rows.known
+            else value.rows.some(run.site(node))
+        )
+    if index.kind == "noise" and index.order is not None and value.has_rows and not index.drawn.known:
+        index = Array(kind="mask", mask=(RandomMask(index.order), True))  # `np.random.choice([True, False], len(table))`
+    if index.kind == "mask" or index.mask is not None:
+        learned = value.learned | {fact for fact in index.learned if fact.kind.startswith("selector")}
+        if not value.has_rows:
+            return value.but(learned=learned)
+        if index.mask is not None:
+            key, positive = index.mask
+            inside = key.rows.moved(key.table, value.rows) if isinstance(key, ByIdentifier) else UNKNOWN_ROWS
+            if inside.known:
+                return value.but(rows=inside if positive else value.rows.without(inside), learned=learned, group="")
+            if isinstance(key, RandomMask):
+                _note_random(run, node, value, key, positive)
+            return value.but(rows=value.rows.select(key, positive), learned=learned)
+        return value.but(rows=value.rows.some(run.first_use(index, node)), learned=learned)
+    if index.kind == "columns" and not value.has_rows:
+        return index  # names of columns
+    if index.kind == "columns" or any(fact.kind.startswith("selector") for fact in index.learned):
+        return choose_columns(run, value, index)
+    if index.kind in ("config", "unknown") and value.has_rows and (value.kind == "array" or rowwise) and not index.has_rows:
+        return value.but(rows=value.rows.some(run.first_use(index, node)))
+    if is_opaque(value):  # one entry of many
+        return value.but(rows=value.rows.some(run.first_use(index, node)))
+    foreign = index.kind in ("item", "weights") and index.has_rows and value.has_rows and not _within(index.rows, value.rows)
+    told = index.kind in ("item", "unknown") and bool(role_of_name(index.name)) and value.has_rows  # `X[train_idx]`
+    if (foreign or told) and value.kind in ("array", "table"):  # positions that another file holds
+        return value.but(rows=value.rows.some(run.first_use(index, node)))
+    if index.kind in ("scalar", "item", "config", "unknown") and not rowwise:
+        if value.kind in ("array", "table") and index.kind == "scalar":
+            return value.but(kind="item" if value.kind == "array" else value.kind)
+        return value.but(learned=value.learned | index.learned)
+    if (
+        rowwise
+        and index.has_rows
+        and index.kind in ("array", "table", "unknown")
+        and value.has_rows
+        and not _within(index.rows, value.rows)
+    ):
+        return value.but(rows=index.rows, name=value.name)  # a look-up by a column of another table: one row for each of its rows
+    if value.has_rows and index.kind in ("array", "table", "unknown") and is_column(index):
+        role = role_of_name(index.column)  # `data.test_mask`
+        return value.but(rows=value.rows.select(column_key(index), True), name=index.column if role else value.name)
+    if value.has_rows and (index.kind in ("array", "table", "unknown", "noise") or (rowwise and index.kind == "unique")):
+        return value.but(rows=value.rows.some(("by", key_of(index), run.site(node) if not key_of(index) else None)))
+    if value.kind == "index" and value.has_rows:  # positions within a list of positions
+        narrower = index.has_rows and index.rows != value.rows and _within(index.rows, value.rows)
+        return value.but(rows=index.rows if narrower else value.rows.some(run.first_use(index, node)))
+    return value
+
+
+PRESENT = frozenset({"isnan", "isinf", "isfinite", "isna", "isnull", "notna", "notnull"})
+RANKINGS = frozenset(
+    {
+        "var",
+        "nanvar",
+        "std",
+        "nanstd",
+        "mad",
+        "median_abs_deviation",
+        "median_absolute_deviation",
+        "corr",
+        "corrwith",
+        "cov",
+        "corrcoef",
+    }
+)  # statistics by which columns are kept or dropped; counts and means find what is missing or not expressed
+
+
+def choose_columns(run: Run, value: Array, index: Array) -> Array:
+    """Data with the columns that `index` names: what the index was learned from shapes them.
+
+    Columns that a statistic of the data ranks were selected by its rows, with the labels if it is a correlation with one column.
+    """
+    learned = value.learned | index.learned
+    if index.stat is None or not value.has_rows or index.stat[3] not in RANKINGS:
+        return value.but(learned=learned)
+    rows, site, _, method = index.stat
+    supervised = method == "corrwith" or (method in PAIRWISE and bool(index.column))
+    role = "feature-selector.supervised" if supervised else "feature-selector.unsupervised"
+    if (site, rows) not in run.rankings:
+        subject = same_subject(run, site, Subject(api=f"statistic.{method}", role=role, at=site, name=index.name))
+        seen = Array(kind="table", rows=rows, name=index.name).view()
+        run.rankings[site, rows] = run.emit(
+            Fit, site, subject=subject, role=role, data=seen, uses_target=supervised, method=method
+        )
+    kind = "selector-supervised" if supervised else "selector-unsupervised"
+    return value.but(learned=learned | {Learned(run.rankings[site, rows], kind, rows, supervised)})
+
+
+def _note_random(run: Run, node: ir.Node, value: Array, key: RandomMask, positive: bool) -> None:
+    """The rows under a random mask and the others are a split: record it where the second part is taken."""
+    taken = run.masked.setdefault((value.rows, key), set())
+    taken.add(positive)
+    if len(taken) < 2 or (value.rows, key) in run.sliced:
+        return
+    run.sliced.add((value.rows, key))
+    stream, seeded = run.orders.get(key.drawn, ("", None))
+    run.emit(
+        Split,
+        node,
+        data=value.view(),
+        parts=(value.rows.select(key, True), value.rows.select(key, False)),
+        how="random",
+        api="mask",
+        shuffles=True,
+        seeded=seeded,
+        stream=stream,
+    )
+
+
+def _within(rows: Rows, table: Rows) -> bool:
+    """Whether the rows were taken from the table."""
+    start = table.steps()
+    return rows.steps()[: len(start)] == start
+
+
+def by_index(run: Run, value: Array, index: Array, node: ir.Node) -> Value:
+    """Rows by an index: the index's own steps, taken from this table."""
+    if not value.has_rows:
+        value = value.but(rows=run.source(value_node(node), value.name, value.name))
+    if index.base.label == POSITIONS and len(index.base.steps()) == 1:
+        rows = _at_positions(index.rows.steps()[1:], value)
+    elif index.base in joined(value.rows):  # as many positions as one of the tables that were joined has rows
+        first = value.rows.slice(None, row_count(value.but(rows=index.base)), value.order)
+        rows = first if index.rows == index.base else first.some((repr(index.rows), index.name))
+    else:
+        rows = index.rows.moved(index.base, value.rows)
+    if not rows.known:
+        rows = value.rows.some((repr(index.rows), index.name))
+    return value.but(rows=rows, order=index.order, ordered="shuffled" if index.ordered == "shuffled" else value.ordered)
+
+
+def _at_positions(steps: Sequence[Step], table: Array) -> Rows:
+    """Rows of a table at counted positions: the positions count along the order that its rows lie in."""
+    rows = table.rows
+    for number, step in enumerate(steps):
+        if number == 0 and isinstance(step, Slice) and step.order is None:
+            rows = rows.slice(step.lo, step.hi, table.order)
+        else:
+            rows = rows.after(step)
+    return rows
+
+
+def _reverses(index: Value) -> bool:
+    """Whether an index is `::-1`: along an axis of pixels or positions it makes a mirror image."""
+    return isinstance(index, Seq) and index.kind == "slice" and index.items[2] == Const(-1)
+
+
+def _is_full(index: Seq) -> bool:
+    return all(isinstance(part, Const) and part.value is None for part in index.items[:2])
+
+
+def _slice_rows(run: Run, value: Array, index: Seq, node: ir.Node) -> Array:
+    if not value.has_rows:
+        return value
+    step = index.items[2]
+    if isinstance(step, Const) and step.value not in (None, 1):
+        if step.value == -1 and _is_full(index):
+            return value
+        return value.but(rows=value.rows.some(run.site(node)), linear=None)
+    if not (isinstance(step, Const)):
+        return value.but(rows=value.rows.some(run.site(node)), linear=None)
+    lower, upper = (None if isinstance(b, Const) and b.value is None else bound_of(b) for b in index.items[:2])
+    if lower is not None and not lower.terms and lower.constant == 0:
+        lower = None
+    rows = value.rows.slice(lower, upper, value.order)
+    sliced = value.but(rows=rows, order=None)
+    if value.kind in ("array", "table", "index", "dataset", "unknown", "param"):
+        _note_slice(run, node, value, rows, upper if lower is None else lower if upper is None else None)
+    return sliced
+
+
+def _note_slice(run: Run, node: ir.Node, value: Array, rows: Rows, boundary: Bound | None) -> None:
+    """Two slices with one boundary are a split: record it at the second one."""
+    if boundary is None or boundary.terms == () and abs(boundary.constant) <= 3:
+        return
+    key = (value.rows, value.order, boundary)
+    if key not in run.slices:
+        run.slices[key] = (rows, run.site(node))
+        return
+    first, site = run.slices[key]
+    if first == rows or key in run.sliced:
+        return
+    run.sliced.add(key)
+    note_unordered(run, value, "split", site)
+    random = value.ordered == "shuffled"
+    stream, seeded = run.orders.get(value.order, ("", None)) if random else ("", None)
+    run.emit(
+        Split,
+        site,
+        data=value.view(),
+        parts=(first, rows),
+        how="slice",
+        api="slice",
+        shuffles=random,
+        seeded=seeded,
+        stream=stream,
+    )
+
+
+def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.Node) -> Value:
+    """The data value after `receiver[where] = value` or `receiver.name = value`: it carries the facts of what was put in."""
+    if isinstance(value, Const) and not isinstance(where, str):
+        cut: Array | None = next((one for one in where if is_cut(one)), None)
+        if cut is not None and (receiver.prediction is not None or not receiver.has_rows) and receiver.kind != "indexer":
+            return cut.but(kind="array", name=receiver.name, mask=None)  # `labels[scores > threshold] = 1`
+    content = value if isinstance(value, Array) and value.kind == "noise" else data_of(value)
+    label = value if isinstance(where, str) else run.labelled(value, whole=True)
+    if label is not value and isinstance(label, Array):
+        content = label
+        receiver = receiver.but(prediction=label.prediction)
+    figures = scores_of(value)
+    indexed = receiver
+    receiver = receiver.but(kind="array") if receiver.kind == "empty" else receiver
+    if receiver.kind == "indexer" and isinstance(receiver.owner, tuple):
+        receiver = receiver.owner[0]
+    if not isinstance(where, str) and any(isinstance(one, Array) and _marks_rows(one, receiver) for one in where):
+        receiver = filled(run, receiver, value, "fill")
+    whole = not isinstance(where, str) and len(where) == 2 and _all_rows(where[0])
+    if indexed.kind == "indexer" and receiver.has_rows and not whole:  # of the rest of the table nothing is known
+        return receiver.but(scores=receiver.scores | figures)
+    if isinstance(where, str) and content.has_rows and receiver.kind == "annotated":
+        return receiver.but(learned=receiver.learned | content.learned)
+    if figures and not receiver.has_rows:  # a table of results
+        return receiver.but(scores=receiver.scores | figures)
+    if not receiver.has_rows and content.has_rows:
+        return receiver.but(
+            rows=UNKNOWN_ROWS if is_repeated(content.rows) else content.rows,
+            learned=receiver.learned | content.learned,
+            prediction=receiver.prediction or content.prediction,
+        )
+    return receiver.but(
+        learned=receiver.learned | content.learned,
+        scores=receiver.scores | figures,
+        prediction=receiver.prediction or content.prediction,
+    )
+
+
+def _all_rows(index: Value) -> bool:
+    """Whether an index is `:`, as in `table.loc[:, "age"] = ...`."""
+    return isinstance(index, Seq) and index.kind == "slice" and all(isinstance(b, Const) and b.value is None for b in index.items)
+
+
+def _marks_rows(index: Array, table: Array) -> bool:
+    """Whether an index says yes or no to each row of a table (`table["age"].isna()`, `X == 0`)."""
+    return index.kind == "mask" or (index.has_rows and index.rows == table.rows and index.kind != "index")

@@ -1,0 +1,147 @@
+"""Iteration and unpacking."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
+
+from mllint_bio.events import (
+    Pairing,
+)
+from mllint_bio.predict import ir
+from mllint_bio.predict.values import (
+    UNKNOWN,
+    Array,
+    Choice,
+    Const,
+    Dict,
+    Obj,
+    Seq,
+    Value,
+    join_all,
+    role_of_name,
+)
+from mllint_bio.rows import UNKNOWN_ROWS
+
+if TYPE_CHECKING:
+    from mllint_bio.predict.interpreter import Run
+
+
+def iterated(run: Run, value: Value, node: ir.Node) -> Value:
+    """What one round of a loop over the value gets."""
+    if isinstance(value, Choice):
+        return join_all([iterated(run, option, node) for option in value.options])
+    if isinstance(value, Seq):
+        member = value.element()
+        one = not value.items and isinstance(member, Array) and member.kind == "unknown" and member.has_rows
+        return member.but(kind="item") if one and isinstance(member, Array) and member.prediction is None else member
+    if isinstance(value, Dict):
+        keys = [Const(k) for k in value.items]
+        return keys[0] if len(keys) == 1 and value.rest is None else UNKNOWN
+    if isinstance(value, Const):
+        return UNKNOWN
+    if isinstance(value, Obj):
+        from mllint_bio.predict.library.networks import iterate_object
+
+        return iterate_object(run, value, node)
+    if isinstance(value, Array):
+        if value.kind == "range":
+            return Array(kind="scalar", base=value.rows, rows=UNKNOWN_ROWS)
+        if value.kind == "groups":
+            return Seq("tuple", [Array(kind="scalar", name="key"), value.but(kind="table", rows=value.rows.some(run.site(node)))])
+        if value.kind == "unique":
+            return value.but(kind="scalar")
+        if value.kind == "loader":
+            return value.but(kind="batch", visit=run.visit(value.loader, node))
+        kind = "item" if value.kind in ("table", "array", "dataset") else value.kind
+        return value.but(kind=kind, linear=None, mask=None, drawn=UNKNOWN_ROWS)
+    return UNKNOWN
+
+
+def taken(value: Value, key: Hashable) -> Value:
+    """What one `next` takes from a stream: some rows of those that the stream goes through, not known to be those of another."""
+    if isinstance(value, Choice):
+        return join_all([taken(option, key) for option in value.options])
+    if isinstance(value, Seq):
+        rest = taken(value.rest, key) if value.rest is not None else None
+        return Seq(value.kind, [taken(item, key) for item in value.items], rest)
+    if isinstance(value, Array) and value.rows.known:
+        return value.but(rows=value.rows.some(key))
+    return value
+
+
+def piece(run: Run, value: Value, position: int, names: Sequence[str], node: ir.Node) -> Value:
+    """Element `position` of a value that is unpacked into `names` but whose members are not known."""
+    if isinstance(value, Seq):
+        if value.exact and position < len(value.items):
+            return value.items[position]
+        return _one_drawn(value.element(), position)
+    if isinstance(value, Dict):
+        return UNKNOWN
+    if isinstance(value, Obj):
+        return iterated(run, value, node)
+    if not isinstance(value, Array):
+        return UNKNOWN
+    if value.kind in ("batch", "item") and len(value.members) == len(names):
+        return value.but(learned=value.members[position], members=())
+    if not value.has_rows:
+        return value.but(drawn=UNKNOWN_ROWS)  # a value of its own: two pieces are not the same
+    if value.kind in ("batch", "item", "stat", "scalar", "noise") or value.prediction is not None:
+        return value
+    roles = [role_of_name(name) for name in names]
+    if len({r for r in roles if r}) >= 2:  # what comes out is called train and test: different parts of what went in
+        key = (run.site(node), roles[position] or position)
+        rows = (
+            value.rows.some(key)
+            if len(value.rows.steps()) > 1
+            else run.source(node, names[position], roles[position] or position)
+        )
+        return value.but(rows=rows, name=names[position])
+    if value.kind == "unknown" and len(names) > 1:
+        return value
+    return value
+
+
+def _one_drawn(element: Value, position: int) -> Value:
+    """One of several arrays that were drawn at one place: two of them are not the same rows."""
+    if isinstance(element, Seq):
+        return Seq(element.kind, [_one_drawn(item, position) for item in element.items], element.rest)
+    if isinstance(element, Array) and element.drawn.known:
+        return element.but(drawn=element.drawn.some(("member", position)))
+    return element
+
+
+def unpacked(run: Run, value: Seq, targets: Sequence[ir.Expr], node: ir.Node) -> None:
+    """Notice a splitter's results unpacked in another order than documented (names against parts)."""
+    split = value.cells.get("#split")
+    if split is None or len(targets) != len(value.items):
+        return
+    names = [t.name if isinstance(t, (ir.Name, ir.Attribute)) else "" for t in targets]
+    roles = [role_of_name(name) for name in names]
+    parts = ["train" if i % 2 == 0 else "test" for i in range(len(names))]
+    run.amend(split, names=tuple(names))
+    if len(names) < 2 or any(role == "" for role in roles) or "train" not in roles:
+        return  # `test, val = split(held_out)` divides what was held out before
+    # a development or validation part may stand first (it is divided further), a training part never second
+    wrong = [
+        i for i, (role, part) in enumerate(zip(roles, parts, strict=True)) if role == ("test" if part == "train" else "train")
+    ]
+    if wrong:
+        first = wrong[0] - wrong[0] % 2
+        second = first + 1
+        run.emit(
+            Pairing,
+            node,
+            train_name=names[first],
+            train_base=parts[first],
+            test_name=names[second],
+            test_base=parts[second],
+            swapped=True,
+        )
+
+
+def iterated_silently(run: Run, value: Value) -> Value:
+    """One member of a value, without the events that a loop over it would cause."""
+    if isinstance(value, (Seq, Dict)):
+        return value.element()
+    return value

@@ -1,0 +1,151 @@
+"""Figures of performance: scores that a call reports and those that a program counts by hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from mllint_bio.events import (
+    Learned,
+    LoopKind,
+    Score,
+    Subject,
+)
+from mllint_bio.predict import ir
+from mllint_bio.predict.library.contents import blend
+from mllint_bio.predict.values import (
+    Array,
+    Value,
+    role_of_name,
+)
+from mllint_bio.rows import UNKNOWN_ROWS, Rows
+
+if TYPE_CHECKING:
+    from mllint_bio.predict.interpreter import Run
+
+
+def of_one_pass(run: Run, total: Array) -> bool:
+    """Whether a sum runs over the batches or the samples of one evaluation: divided by their number it is one figure, no mean."""
+    if total.owner == "counted":
+        return True
+    loops = [run.events[number].loops for number in total.scores]
+    return all(inside and inside[-1].kind is LoopKind.BATCH and inside[:-1] == run.loops for inside in loops)
+
+
+def divided(run: Run, node: ir.Node, hits: Array) -> None:
+    """A counter of hits becomes an accuracy where it is divided by their number: the figure stands there."""
+    for number in hits.scores:
+        score = run.events[number]
+        if isinstance(score, Score) and score.handwritten and score.metric == "accuracy":
+            run.amend(number, at=run.site(node), calls=run.calls, loops=run.loops, branch=run.branch)
+
+
+def hand_hits(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> frozenset[int]:
+    """`predicted * truth` of classes 0 and 1: ones where both are."""
+    prediction = a.prediction or b.prediction
+    if op != "*" or prediction is None or prediction.output != "label" or a.scores or b.scores or a.rows != b.rows:
+        return frozenset()
+    return true_positives(run, node, a, b)
+
+
+def hand_error(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> frozenset[int]:
+    """`prediction - truth`: the start of a hand-written regression error; a figure once it is condensed or told (`as_figure`),
+    for a difference of images is looked at."""
+    if op != "-" or (a.prediction is None) == (b.prediction is None) or run.inside_forward:
+        return frozenset()
+    predicted, truth = (a, b) if a.prediction is not None else (b, a)
+    if not truth.has_rows or predicted.rows != truth.rows or truth.kind == "scalar" or predicted.prediction is None:
+        return frozenset()
+    return frozenset({emit_score(run, node, "error", "residual", predicted, truth, direction="down", handwritten=True)})
+
+
+def as_figure(run: Run, scores: Iterable[int]) -> None:
+    """Differences between predictions and truths become figures of merit: they were condensed, told, or chosen by."""
+    for number in scores:
+        score = run.events[number]
+        if isinstance(score, Score) and score.family == "residual":
+            run.amend(number, family="regression")
+
+
+def emit_score(run: Run, node: ir.Node, metric: str, family: str, predicted: Array, truth: Array, **fields: Any) -> int:
+    """Record a figure computed from a prediction and the truth, and return its id."""
+    prediction = predicted.prediction
+    subject = prediction.subject if prediction else None
+    fitted = prediction.fitted if prediction and prediction.fitted.known else prediction_fitted(subject)
+    rows = predicted.rows if predicted.has_rows else truth.rows
+    data = predicted.but(rows=rows, name=predicted.name or truth.name)
+    view = data.view()
+    if not view.named_role and role_of_name(truth.name):
+        view = data.but(name=truth.name).view()
+    inputs = predicted.learned | truth_facts(truth)
+    return run.emit(
+        Score,
+        node,
+        metric=metric,
+        family=family,
+        data=view,
+        truth=truth.view(),
+        subject=subject,
+        fitted=fitted,
+        inputs=inputs,
+        chosen=predicted.chosen,
+        **fields,
+    )
+
+
+def truth_facts(truth: Array) -> frozenset[Learned]:
+    """What shaped the labels is no leak into the model's inputs, except where the label column itself was resampled."""
+    return frozenset()
+
+
+def prediction_fitted(subject: Subject | None) -> Rows:
+    """Rows that this subject has learned from so far."""
+    if subject is None:
+        return UNKNOWN_ROWS
+    rows = subject.facts.get("fitted")
+    return rows if isinstance(rows, Rows) else UNKNOWN_ROWS
+
+
+_TRUTH = re.compile(r"(^|_)(y|labels?|targets?|true|truth|gt|gold|actual)($|_)", re.I)
+
+
+def true_positives(run: Run, node: ir.Node, a: Array, b: Array) -> frozenset[int]:
+    """A predicted class together with the true one: what precision and recall are counted from."""
+    predicted, other = (a, b) if a.prediction is not None else (b, a)
+    side = (node.right if predicted is a else node.left) if isinstance(node, ir.Binary) else node
+    names = (other.name, other.column, side.name if isinstance(side, ir.Name) else "")
+    truth = other.has_rows and other.prediction is None and any(_TRUTH.search(name) for name in names)
+    if not truth or run.inside_forward:
+        return frozenset()
+    return frozenset({emit_score(run, node, "confusion_matrix", "label", predicted, other, handwritten=True, decomposable=True)})
+
+
+def cell(run: Run, node: ir.Boolean, left: Value, right: Value) -> Value | None:
+    """`called == 1 and truth == 1`: a cell of the table of hits and misses; two of them with `or` are cells as well."""
+    if not isinstance(left, Array) or not isinstance(right, Array) or run.inside_forward:
+        return None
+    if node.op == "or":
+        return left if _is_cell(left) and _is_cell(right) else None
+    if (left.prediction is None) == (right.prediction is None) or left.scores or right.scores:
+        return None
+    predicted, truth, where = (left, right, node.right) if left.prediction is not None else (right, left, node.left)
+    named = [one.name for one in ir.walk(where) if isinstance(one, (ir.Name, ir.Attribute))]
+    if not truth.has_rows or not any(map(_TRUTH.search, (truth.name, truth.column, *named))):
+        return None
+    return blend(run, [left, right]).but(owner=("cell", predicted, truth))
+
+
+def _is_cell(value: Value) -> bool:
+    return isinstance(value, Array) and isinstance(value.owner, tuple) and value.owner[:1] == ("cell",)
+
+
+def counted(run: Run, node: ir.Expr, test: Value) -> Value:
+    """The test of an `if` in which hits may be counted one by one: a cell becomes a figure, two of them an accuracy."""
+    if not isinstance(test, Array) or not _is_cell(test):
+        return test
+    _, predicted, truth = test.owner
+    both = isinstance(node, ir.Boolean) and node.op == "or"
+    metric = "accuracy" if both else "confusion_matrix"
+    number = emit_score(run, node, metric, "label", predicted, truth, handwritten=True, decomposable=True)
+    return test.but(kind="hits", scores=frozenset({number}), prediction=None, mask=None, owner=None)
