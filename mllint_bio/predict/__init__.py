@@ -15,7 +15,8 @@ from pathlib import Path
 from mllint_bio.events import Fit, Select, Site, Step, Subject
 from mllint_bio.predict import ir
 from mllint_bio.predict import spans as _spans
-from mllint_bio.predict.interpreter import Call, Frame, OutOfBudget, Run
+from mllint_bio.predict.frames import Call, Frame, OutOfBudget
+from mllint_bio.predict.interpreter import Run
 from mllint_bio.predict.project import Module, Project
 from mllint_bio.predict.skeleton import at_hand
 from mllint_bio.predict.values import Array, Func, Klass, Obj, Value

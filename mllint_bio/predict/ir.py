@@ -334,3 +334,12 @@ def walk(node: Node) -> Iterator[Node]:
             stack.extend(getattr(one, name, None) for name in one.__slots__)
         elif isinstance(one, (list, tuple)):
             stack.extend(one)
+
+
+def dotted_name(node: Expr) -> str:
+    """`a.b.c` of an expression, for messages."""
+    if isinstance(node, Name):
+        return node.name
+    if isinstance(node, Attribute):
+        return f"{dotted_name(node.value)}.{node.name}"
+    return ""

@@ -1,9 +1,9 @@
 """What operations and library calls do to abstract values; the interpreter asks here, the catalog says what each name means.
 
 `contents`, `notes` and `scoring` say what a value holds and what is known of its rows; `arithmetic`, `iteration`, `growth`,
-`indexing`, `joining`, `operations` and `members` know rows and columns, `learners` estimators, transforms, splitters and metrics, `networks` modules, losses,
-optimizers and loaders, `choices` loops, selections and reports, `calls` brings a call of a library name to the one that knows
-its role.
+`indexing`, `joining`, `operations` and `members` know rows and columns, `learners` estimators, transforms, splitters and
+metrics, `networks` modules, losses, optimizers and loaders, `choices` loops, selections and reports, `calls` brings a call of a
+library name to the one that knows its role.
 """
 
 from mllint_bio.predict.library.arithmetic import binary, compare, negated

@@ -5,15 +5,10 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mllint_bio.events import (
-    Fit,
-    Learned,
-    Loop,
-    Select,
-    Subject,
-)
+from mllint_bio.events import Fit, Learned, Loop, Select, Subject
 from mllint_bio.predict import ir
 from mllint_bio.predict.library.contents import (
     PLAIN_EXTREMES,
@@ -336,6 +331,7 @@ def among(members: Value | None) -> Any:
 
 
 def compare_prediction(run: Run, node: ir.Compare, a: Array, op: str, b: Array, right: Value) -> Value:
+    """A prediction against the truth (hits), or against a threshold (labels)."""
     predicted, other = (a, b) if a.prediction is not None else (b, a)
     prediction = predicted.prediction
     assert prediction is not None
@@ -372,8 +368,7 @@ def values_and_indices(values: Array, indices: Array) -> Seq:
 
 
 def as_output(prediction: Any, output: str) -> Any:
-    from dataclasses import replace
-
+    """The same prediction in another form: `label`, `score` or `logit`."""
     return replace(prediction, output=output)
 
 

@@ -8,22 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
 from mllint_bio.catalog import Entry
-from mllint_bio.events import (
-    Determinism,
-    Device,
-    Draw,
-    Generator,
-    Load,
-    Loader,
-    Loop,
-    LoopKind,
-    Save,
-    Seed,
-    Subject,
-    Weights,
-)
+from mllint_bio.events import Determinism, Device, Draw, Generator, Load, Loader, Loop, LoopKind, Save, Seed, Subject, Weights
 from mllint_bio.predict import ir
-from mllint_bio.predict.library import contents, growth, handover, iteration, joining, members, notes, scoring
+from mllint_bio.predict.frames import Call, Super
+from mllint_bio.predict.library import contents, growth, handover, iteration, joining, members, notes, results, scoring
+from mllint_bio.predict.library.choices import choose
 from mllint_bio.predict.library.contents import arrays_in, blend, data_of, objects_in, scores_of
 from mllint_bio.predict.library.operations import Operation
 from mllint_bio.predict.values import (
@@ -47,12 +36,11 @@ from mllint_bio.predict.values import (
     constant,
     join_all,
     options,
-    role_of_name,
 )
 from mllint_bio.rows import UNKNOWN_ROWS, Rows
 
 if TYPE_CHECKING:
-    from mllint_bio.predict.interpreter import Call, Run
+    from mllint_bio.predict.interpreter import Run
 
 Handler = Callable[["Run", Entry, "Call"], Value]
 
@@ -231,7 +219,7 @@ def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
         return contents.fields_of(call_.args[0])
     if path in ("collections.defaultdict", "collections.OrderedDict"):
         default = call_.at(0) if path.endswith("defaultdict") else None
-        content = contents.call_of(call_.node, call_.args[1:] if default is not None else call_.args)
+        content = Call(call_.node, call_.args[1:] if default is not None else call_.args, {})
         content.kwargs.update(call_.kwargs)
         made = _collection_builtin(run, "dict", content)
         if isinstance(made, Dict) and default is not None and default is not NONE:
@@ -271,7 +259,7 @@ def _pooled(run: Run, name: str, call_: Call) -> Value:
         members = list(member.items) if isinstance(member, Seq) else []
     else:
         return contents.absorb(run, call_, name)
-    return Seq("list", (), run.call(call_.args[0], contents.call_of(call_.node, members)))
+    return Seq("list", (), run.call(call_.args[0], Call(call_.node, members, {})))
 
 
 _CLASS_WORDS = ("Loss", "Model", "Net", "Meter", "Metric", "Evaluator")
@@ -363,7 +351,7 @@ def external_item(run: Run, value: Value, indices: Sequence[Value], node: ir.Sub
     if isinstance(value, Ext):
         if value.path in ("numpy.r_",):
             parts = [a for i in indices for a in arrays_in(i)]
-            return joining.concatenated(run, contents.call_of(node, []), parts, False) if parts else UNKNOWN
+            return joining.concatenated(run, Call(node, [], {}), parts, False) if parts else UNKNOWN
         if value.path in ("numpy.c_",):
             return joining.side_by_side(run, [a for i in indices for a in arrays_in(i)])
         if value.path == "os.environ":
@@ -463,7 +451,7 @@ def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
             return _draw(run, own, _with_first(call_, data))
         return members.value_method(run, data, name, call_)
     if obj.is_a("unordered-path") and name in ("glob", "rglob", "iterdir"):
-        return _listing(run, "glob", call_)
+        return contents.listing(run, "glob", call_)
     if objects_in_call(call_) or arrays_with_rows(call_):
         result = contents.absorb(run, call_, name)
         return _score_of_unknown(run, f"{obj.subject.label}.{name}", call_, result)
@@ -518,7 +506,7 @@ def method_of_unknown(run: Run, value: Array, name: str, call_: Call) -> Value |
             handover.wrote(run, call_.at(0), value)
         return NONE
     if value.kind in ("text", "config", "unknown", "param") and name in ("glob", "rglob", "iterdir"):
-        return _listing(run, "glob", call_)
+        return contents.listing(run, "glob", call_)
     if name in ("plot", "hist", "boxplot", "bar", "scatter"):
         run.report(call_.node, [value, *call_.everything()], "plot")
         return UNKNOWN
@@ -730,8 +718,6 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     if op == "keep" and isinstance(first, (Seq, Dict)):
         element = data_of(first)
         if element.scores and entry.path == "pandas.DataFrame":
-            from mllint_bio.predict.library import results
-
             return results.tabulated(element.but(kind="figure", linear=None), first, call_.get("columns", entry.params))
         columns = arrays_in(first) if isinstance(first, Dict) else []
         if any(one.drawn.known for one in columns) and not any(one.has_rows and one.kind != "range" for one in columns):
@@ -759,8 +745,6 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         return _shuffle_in_place(run, entry, call_, first, operation)
     by_row = op == "argmax" and operation.over_columns()  # the likeliest class of each
     if op in ("stat", "argmax", "sort") and seq and value.scores and not by_row:
-        from mllint_bio.predict.library.choices import choose
-
         if name in ("max", "min", "argmax", "argmin", "nanmax", "nanmin", "amax", "amin", "argsort", "sort", "nanargmax"):
             return choose(run, call_.node, value, name)
         return value.but(kind="figure")
@@ -806,9 +790,8 @@ def _positions(run: Run, entry: Entry, call_: Call) -> Array:
 
 
 def _with_first(call_: Call, value: Value) -> Call:
-    from mllint_bio.predict.interpreter import Call as CallType
 
-    return CallType(call_.node, [value, *call_.args[1:]], call_.kwargs, call_.open)
+    return Call(call_.node, [value, *call_.args[1:]], call_.kwargs, call_.open)
 
 
 def _shuffle_in_place(run: Run, entry: Entry, call_: Call, first: Value, operation: Operation) -> Value:
@@ -895,22 +878,7 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
 
 
 def _unordered(run: Run, entry: Entry, call_: Call) -> Value:
-    return _listing(run, entry.get("how") or entry.path, call_)
-
-
-def _listing(run: Run, what: str, call_: Call) -> Array:
-    names = [
-        v.value if isinstance(v, Const) and isinstance(v.value, str) else v.name if isinstance(v, Array) else ""
-        for v in call_.args
-    ]
-    label = next((n for n in names if role_of_name(n)), "")
-    return Array(
-        kind="array",
-        rows=run.source(call_.node, label or what, label or None),
-        name=label,
-        unordered=(what, run.site(call_.node)),
-        ordered="unordered",
-    )
+    return contents.listing(run, entry.get("how") or entry.path, call_)
 
 
 def _clock(run: Run, entry: Entry, call_: Call) -> Value:
@@ -1210,8 +1178,6 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
         base = run.source(call_.node, contents.POSITIONS)
         return Array(kind="index", rows=base.some((run.site(call_.node), run.calls)), base=base)
     if name == "super":
-        from mllint_bio.predict.interpreter import Super
-
         frame = run.frames[-1]
         return Super(frame.klass, frame.receiver) if frame.klass is not None and frame.receiver is not None else UNKNOWN
     if name in ("input", "raw_input"):
@@ -1266,23 +1232,17 @@ def _literal_of(value: Any, classes: Value) -> Value:
 
 
 def _extreme(run: Run, name: str, call_: Call) -> Value:
-    from mllint_bio.predict.library.choices import choose
-
     merged = blend(run, call_.everything())
     if isinstance(call_.node, ir.Call) and len(call_.node.args) == 2 and any(map(_written_number, call_.node.args)):
         return merged  # `max(1 - auc, 1e-12)` bounds a figure
     first, key = call_.at(0), call_.kwargs.get("key")
     judges = merged.scores or objects_in(first)  # a figure may be an attribute of what is compared
     if judges and isinstance(key, Func) and name != "sorted" and first is not None:
-        from mllint_bio.predict.interpreter import Call as CallType
-
-        judged = run.call(key, CallType(call_.node, [iteration.iterated_silently(run, first)], {}))  # one of several figures
+        judged = run.call(key, Call(call_.node, [iteration.iterated_silently(run, first)], {}))  # one of several figures
         if isinstance(judged, Array) and judged.scores:
             return choose(run, call_.node, judged, name, key=True)
     by_figure = bool(merged.scores) and ("key" in call_.kwargs or not _by_name(first))
     if by_figure and name == "sorted":
-        from mllint_bio.predict.library import results
-
         return results.ranked(merged, "key" in call_.kwargs)
     if by_figure:
         return choose(run, call_.node, merged, name, key="key" in call_.kwargs)
@@ -1365,7 +1325,7 @@ def _collection_builtin(run: Run, name: str, call_: Call) -> Value:
         return pairs
     if name == "map" and len(call_.args) >= 2:
         element = iteration.iterated(run, call_.args[1], call_.node)
-        result = run.call(call_.args[0], contents.call_of(call_.node, [element]))
+        result = run.call(call_.args[0], Call(call_.node, [element], {}))
         return Seq("list", (), result)
     if name == "filter" and len(call_.args) == 2:
         return call_.args[1]
@@ -1421,12 +1381,3 @@ def _range(run: Run, call_: Call) -> Value:
     if len(values) == len(call_.args) == 1 and 0 < values[0] <= 3:
         return Seq("range", [Const(i) for i in range(values[0])])
     return _positions(run, Entry("builtins.range", "array", {"params": ["start", "stop", "step"]}), call_).but(kind="range")
-
-
-def dotted_name(node: ir.Expr) -> str:
-    """`a.b.c` of an expression, for messages."""
-    if isinstance(node, ir.Name):
-        return node.name
-    if isinstance(node, ir.Attribute):
-        return f"{dotted_name(node.value)}.{node.name}"
-    return ""

@@ -28,13 +28,14 @@ from mllint_bio.events import (
     ZeroGrad,
 )
 from mllint_bio.predict import ir
+from mllint_bio.predict.frames import Flow
 from mllint_bio.predict.library.contents import COPIED, PLAIN_EXTREMES, condensed, directed, is_cut, scores_of
 from mllint_bio.predict.library.growth import lies_by_class
 from mllint_bio.predict.library.scoring import as_figure
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value, options, role_of_name
 
 if TYPE_CHECKING:
-    from mllint_bio.predict.interpreter import Flow, Run
+    from mllint_bio.predict.interpreter import Run
 
 _KINDS_BY_NAME: tuple[tuple[LoopKind, re.Pattern[str]], ...] = (
     (LoopKind.EPOCH, re.compile(r"(^|_)(epoch|ep|iteration)($|_)", re.I)),
@@ -438,7 +439,6 @@ def _freshness(node: ir.Expr) -> int:
 
 def kept(run: Run, number: int, node: ir.If, before: dict[str, Value], flow: Flow, start: int) -> None:
     """Complete a Select with what its branch keeps: the score, weights, a saved file, a model, or the decision to stop."""
-    from mllint_bio.predict.interpreter import Flow as FlowType
 
     keeps: set[str] = set()
     tested = set(_text_of_test(node.test))
@@ -470,7 +470,7 @@ def kept(run: Run, number: int, node: ir.If, before: dict[str, Value], flow: Flo
             keeps.add("weights" if event.action != "save" else "saved")
         elif isinstance(event, Save) and event.what == "model":
             keeps.add("saved")
-    if flow is FlowType.BREAK or flow is FlowType.RETURN:
+    if flow is Flow.BREAK or flow is Flow.RETURN:
         keeps.add("stop")
     for statement in node.body:
         target = statement.targets[0] if isinstance(statement, ir.Assign) else None
@@ -668,7 +668,6 @@ def pairing(run: Run, node: ir.Assign) -> None:
     """Remember `X_trainE = expr[train_index]`, so that the test part cut from another table is noticed (MLB714)."""
     if not isinstance(node.value, (ir.Subscript, ir.Collection)):
         return
-    from mllint_bio.predict.library.calls import dotted_name
 
     targets = node.targets[0].items if isinstance(node.targets[0], ir.Collection) else [node.targets[0]]
     values = (
@@ -681,10 +680,10 @@ def pairing(run: Run, node: ir.Assign) -> None:
             continue
         role = role_of_name(target.name)
         base_node = value.value
-        base = dotted_name(
+        base = ir.dotted_name(
             base_node.value if isinstance(base_node, ir.Attribute) and base_node.name in ("iloc", "loc", "values") else base_node
         )
-        index = dotted_name(value.index[0])
+        index = ir.dotted_name(value.index[0])
         if role not in ("train", "test") or not base or role_of_name(index) != role:
             continue
         key = re.sub(r"(?i)(train|test|trn|tst)", "*", target.name)

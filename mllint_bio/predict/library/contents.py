@@ -6,27 +6,14 @@ import re
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from mllint_bio.events import (
-    Subject,
-)
+from mllint_bio.events import Subject
 from mllint_bio.predict import ir
-from mllint_bio.predict.values import (
-    UNKNOWN,
-    Array,
-    Choice,
-    Const,
-    Dict,
-    Func,
-    Obj,
-    Seq,
-    Value,
-    join_all,
-    role_of_name,
-)
-from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Rows
+from mllint_bio.predict.frames import Call
+from mllint_bio.predict.values import UNKNOWN, Array, Choice, Const, Dict, Func, Obj, Seq, Value, join_all, role_of_name
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Rows, Source, source
 
 if TYPE_CHECKING:
-    from mllint_bio.predict.interpreter import Call, Run
+    from mllint_bio.predict.interpreter import Run
 
 COPIED = "copied"  # among the owners of weights that later steps do not change
 POSITIONS = "indices"  # label of the rows that counted positions stand for, until they index a table
@@ -150,7 +137,7 @@ def shown(run: Run, value: Value, node: ir.Node) -> Value:
         found = value.klass.lookup(name)
         member = run.force(found[1], found[0].members, name) if found is not None else None
         if isinstance(member, Func):
-            return run.inline(member, call_of(node, []), value)  # type: ignore[arg-type]
+            return run.inline(member, Call(node, [], {}), value)  # type: ignore[arg-type]
     return fields_of(value) if value.klass.lookup("__fields__") is not None else value
 
 
@@ -326,17 +313,12 @@ def is_cut(value: Value) -> TypeGuard[Array]:
 
 
 def is_hashable(value: Any) -> bool:
+    """Whether a value may be a key."""
     try:
         hash(value)
     except TypeError:
         return False
     return True
-
-
-def call_of(node: ir.Expr, args: list[Value]) -> Any:
-    from mllint_bio.predict.interpreter import Call
-
-    return Call(node, args, {})
 
 
 PAIRWISE = frozenset({"corr", "cov", "corrcoef"})
@@ -364,6 +346,7 @@ def column_key(index: Array) -> Hashable:
 
 
 def key_of(index: Array) -> Any:
+    """Key of the rows that a named index stands for."""
     return (index.rows, index.name) if index.name else None
 
 
@@ -396,6 +379,7 @@ def member_of(value: Array, name: str) -> Array:
 
 
 def row_count(value: Array) -> Bound:
+    """Number of rows, as a bound that equals itself only."""
     key = repr(value.rows) if value.has_rows else f"v{id(value)}"
     return Bound(0.0, ((f"len({key})", 1.0),))
 
@@ -405,8 +389,6 @@ def base_of(rows: Rows) -> Rows:
     steps = rows.steps()
     if not steps:
         return rows
-    from mllint_bio.rows import Source, source
-
     root = steps[0]
     return source(root.key, root.label, root.size) if isinstance(root, Source) else rows
 
@@ -433,3 +415,19 @@ def selection_of(conditions: Sequence[Array], value: Value) -> Value:
 def arrays_with_rows_in(value: Value) -> list[Array]:
     """Data of known provenance inside a value."""
     return [array for array in arrays_in(value) if array.has_rows]
+
+
+def listing(run: Run, what: str, call: Call) -> Array:
+    """Names of files that a call lists, as rows in no promised order."""
+    names = [
+        v.value if isinstance(v, Const) and isinstance(v.value, str) else v.name if isinstance(v, Array) else ""
+        for v in call.args
+    ]
+    label = next((n for n in names if role_of_name(n)), "")
+    return Array(
+        kind="array",
+        rows=run.source(call.node, label or what, label or None),
+        name=label,
+        unordered=(what, run.site(call.node)),
+        ordered="unordered",
+    )

@@ -6,30 +6,17 @@ import re
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mllint_bio.events import (
-    Loop,
-    LoopKind,
-    Site,
-)
+from mllint_bio.events import Loop, LoopKind, Site
 from mllint_bio.predict import ir
+from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library.contents import arrays_with_rows_in, selection_of
 from mllint_bio.predict.library.iteration import iterated_silently
 from mllint_bio.predict.library.notes import ByIdentifier, OneOfEach, note_unordered
-from mllint_bio.predict.values import (
-    UNKNOWN,
-    Array,
-    Const,
-    Dict,
-    Seq,
-    Value,
-    join,
-    join_all,
-    options,
-)
+from mllint_bio.predict.values import UNKNOWN, Array, Const, Dict, Seq, Value, join, join_all, options
 from mllint_bio.rows import Equals, Rows, Selection, Subset
 
 if TYPE_CHECKING:
-    from mllint_bio.predict.interpreter import Call, Run
+    from mllint_bio.predict.interpreter import Run
 
 
 def extend(run: Run, sequence: Seq, value: Value) -> None:
@@ -41,6 +28,7 @@ def extend(run: Run, sequence: Seq, value: Value) -> None:
 
 
 def grow(run: Run, sequence: Seq, items: Iterable[Value]) -> None:
+    """Add members to a list; of a long one only what its members have in common is kept."""
     members = (*sequence.items, *items)
     if len(members) > 64:
         collect(run, sequence, join_all(list(items)))
@@ -231,6 +219,7 @@ def _over_objects(loops: Sequence[Loop], inner: Loop | None) -> list[Loop]:
 
 
 def of_one_recording(value: Value) -> Value:
+    """Pieces that come from one recording: their rows belong to a group."""
     if isinstance(value, Array) and value.prediction is None and not value.scores:
         return value.but(group=value.group or "recording")
     if isinstance(value, Seq):

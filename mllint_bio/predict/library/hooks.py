@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from mllint_bio.events import LoopKind
 from mllint_bio.predict import ir
+from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library.contents import data_of
 from mllint_bio.predict.library.iteration import iterated
 from mllint_bio.predict.values import NONE, UNKNOWN, Array, Const, Obj, Seq, Value
 
 if TYPE_CHECKING:
-    from mllint_bio.predict.interpreter import Call, Run
+    from mllint_bio.predict.interpreter import Run
 
 _EPOCH_ENDS = {
     "training_step": ("on_train_epoch_end", "training_epoch_end"),
@@ -70,6 +71,5 @@ def loader(run: Run, module: Obj | None, given: Value | None, datamodule: Obj | 
 
 
 def _call(node: ir.Expr, arguments: Sequence[Value]) -> Call:
-    from mllint_bio.predict.interpreter import Call
 
     return Call(node, list(arguments), {})

@@ -7,14 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mllint_bio.events import (
-    Fit,
-    Learned,
-    Score,
-    Split,
-    Subject,
-)
+from mllint_bio.events import Fit, Learned, Score, Split, Subject
 from mllint_bio.predict import ir
+from mllint_bio.predict.frames import Call
+from mllint_bio.predict.library import results
 from mllint_bio.predict.library.arithmetic import filled
 from mllint_bio.predict.library.contents import (
     PAIRWISE,
@@ -24,7 +20,6 @@ from mllint_bio.predict.library.contents import (
     as_data,
     as_drawn,
     bound_of,
-    call_of,
     column_key,
     data_of,
     is_column,
@@ -78,10 +73,10 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
         if isinstance(index, Const):
             member = value.items.get(index.value) if is_hashable(index.value) else None
             if member is None and "#default" in value.cells:
-                return entered(run, value, index, run.call(value.cells["#default"], call_of(node, [])))
+                return entered(run, value, index, run.call(value.cells["#default"], Call(node, [], {})))
             return member if member is not None else value.rest if value.rest is not None else UNKNOWN
         if value.rest is None and "#default" in value.cells:
-            entered(run, value, index, run.call(value.cells["#default"], call_of(node, [])))
+            entered(run, value, index, run.call(value.cells["#default"], Call(node, [], {})))
         one = value.element()
         if isinstance(one, Array) and one.has_rows and not value.items:  # one entry of many: not all of their rows
             key = run.first_use(index, node) if isinstance(index, Array) else run.site(node)
@@ -107,8 +102,6 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
     rowwise = value.kind == "indexer"
     target = value.owner[0] if rowwise and isinstance(value.owner, tuple) else value
     if target.scores:
-        from mllint_bio.predict.library import results
-
         figures = results.column(target, index.value) if isinstance(index, Const) and not rowwise else None
         best = figures if figures is not None else results.first_row(run, node, target, indices)
         if best is not None:
@@ -187,7 +180,7 @@ def _item_of_object(run: Run, value: Obj, indices: Sequence[Value], node: ir.Sub
     if value.klass is not None:
         found = value.klass.lookup("__getitem__")
         if found is not None and not value.is_a("dataset"):
-            return run.call_method(value, "__getitem__", call_of(node, list(indices)))
+            return run.call_method(value, "__getitem__", Call(node, list(indices), {}))
     if ".[]" in value.cells:
         return value.cells[".[]"]  # type: ignore[no-any-return]
     children = value.cells.get("#children")
@@ -284,6 +277,7 @@ def _is_side(index: Array) -> bool:
 
 
 def by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: bool) -> Value:
+    """Rows or columns taken by an array: positions, a mask, names, a side of a split."""
     if not rowwise and names_of_another(index, value):
         note_aligned(run, value)
         return value

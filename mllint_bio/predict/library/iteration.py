@@ -5,22 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
-from mllint_bio.events import (
-    Pairing,
-)
+from mllint_bio.events import Pairing
 from mllint_bio.predict import ir
-from mllint_bio.predict.values import (
-    UNKNOWN,
-    Array,
-    Choice,
-    Const,
-    Dict,
-    Obj,
-    Seq,
-    Value,
-    join_all,
-    role_of_name,
-)
+from mllint_bio.predict.values import UNKNOWN, Array, Choice, Const, Dict, Obj, Seq, Value, join_all, role_of_name
 from mllint_bio.rows import UNKNOWN_ROWS
 
 if TYPE_CHECKING:

@@ -5,23 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mllint_bio.events import (
-    Resample,
-    Site,
-)
+from mllint_bio.events import Resample, Site
 from mllint_bio.predict import ir
+from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library.contents import as_data, as_drawn, blend
 from mllint_bio.predict.library.growth import class_of_rows
 from mllint_bio.predict.library.notes import is_repeated
-from mllint_bio.predict.values import (
-    UNKNOWN,
-    Array,
-    Value,
-)
+from mllint_bio.predict.values import UNKNOWN, Array, Value
 from mllint_bio.rows import UNKNOWN_ROWS, Rows, Selection, union
 
 if TYPE_CHECKING:
-    from mllint_bio.predict.interpreter import Call, Run
+    from mllint_bio.predict.interpreter import Run
 
 
 def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: bool) -> Value:

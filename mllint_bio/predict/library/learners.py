@@ -7,9 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
 from mllint_bio.catalog import Entry, learned_kind
-from mllint_bio.events import Data, Fit, Learned, Prediction, Resample, Score, Select, Split, Subject, Transform, Weights
+from mllint_bio.events import (
+    Data,
+    Draw,
+    Fit,
+    Learned,
+    Loop,
+    LoopKind,
+    Prediction,
+    Resample,
+    Score,
+    Select,
+    Split,
+    Subject,
+    Transform,
+    Weights,
+)
 from mllint_bio.events import Predict as PredictEvent
 from mllint_bio.predict import ir
+from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library import calls, contents, notes
 from mllint_bio.predict.library.contents import arrays_in, data_of
 from mllint_bio.predict.library.scoring import emit_score, prediction_fitted
@@ -32,7 +48,7 @@ from mllint_bio.predict.values import (
 from mllint_bio.rows import UNKNOWN_ROWS, Rows, common, union
 
 if TYPE_CHECKING:
-    from mllint_bio.predict.interpreter import Call, Run
+    from mllint_bio.predict.interpreter import Run
 
 TRANSFORMS = ("fitted-transform", "imputer", "feature-selector", "stateless-transform")
 
@@ -187,7 +203,7 @@ def _of_search(run: Run, obj: Obj, name: str, call: Call) -> Value:
         return Seq("list", (), attribute(run, obj, "best_params_", call.node))
     construct = obj.cells["#call"]
     builder = construct.get("hypermodel", obj.entry.params if obj.entry is not None else ())
-    given = contents.call_of(call.node, [call.at(0) or Array(kind="config", name="hp")])
+    given = Call(call.node, [call.at(0) or Array(kind="config", name="hp")], {})
     if isinstance(builder, Obj):
         network = run.call_method(builder, "build", given)
     else:
@@ -398,14 +414,13 @@ def _drawn(run: Run, obj: Obj, call: Call, pool: bool = False) -> list[str]:
 
 def _with_later(construct: Call, subject: Subject) -> Call:
     """Constructor arguments as changed by set_params."""
-    from mllint_bio.predict.interpreter import Call as CallType
 
     extra: dict[str, Value] = {
         k: Const(subject.given[k]) for k in subject.arguments if k in subject.given and k not in construct.kwargs
     }
     if "random_state" in subject.arguments and "random_state" not in subject.given and "random_state" not in construct.kwargs:
         extra["random_state"] = UNKNOWN
-    return CallType(construct.node, construct.args, {**extra, **construct.kwargs}, construct.open)
+    return Call(construct.node, construct.args, {**extra, **construct.kwargs}, construct.open)
 
 
 def _validation_of(call: Call) -> Array:
@@ -792,11 +807,10 @@ def folds(run: Run, splitter: Obj, data: Array, target: Array, groups: Value | N
     entry = splitter.entry
     assert entry is not None
     site = run.site(node)
-    from mllint_bio.predict.interpreter import Call as CallType
 
     # A project's own subclass may pass on arguments that nobody can see.
-    construct: Call = splitter.cells.get("#call") or CallType(node, [], {}, open=True)
-    here = CallType(node, [], {})
+    construct: Call = splitter.cells.get("#call") or Call(node, [], {}, open=True)
+    here = Call(node, [], {})
     seeded, stream = _seeding(run, entry, here, "split", given=construct)
     base = data.rows if data.has_rows else target.rows if target.has_rows else run.source(node, data.name)
     notes.note_unordered(run, data, "split", site)
@@ -1179,12 +1193,11 @@ def metric_call(run: Run, entry: Entry, call: Call) -> Value:
 
 def _predicted_inside(run: Run, entry: Entry, call: Call) -> Value:
     """What the estimator in the first argument predicts for the rows in the second, in the form that the metric needs."""
-    from mllint_bio.predict.interpreter import Call as CallType
 
     estimator, data = call.get("estimator", entry.params), call.get(entry.get("data") or "X", entry.params)
     name = "predict_proba" if entry.role == "metric.score" else "predict"
     found = [
-        _predict(run, option, name, CallType(call.node, [data or UNKNOWN], {}))
+        _predict(run, option, name, Call(call.node, [data or UNKNOWN], {}))
         for option in (options(estimator) if estimator is not None else ())
         if isinstance(option, Obj)
     ]
@@ -1315,8 +1328,6 @@ def study_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
         result = _objective(run, obj, call.get(named, (named, "n_trials")) or call.at(0), call)
         seeded = obj.subject.facts.get("seeded")
         if seeded is False:
-            from mllint_bio.events import Draw
-
             run.emit(Draw, call.node, stream="own", what=obj.subject.label, purpose="tuner", subject=obj.subject)
         _selected(run, obj, result, call)
         best = Array(kind="figure", scores=contents.scores_of(result))
@@ -1329,8 +1340,6 @@ def _minimise(run: Run, entry: Entry, call: Call) -> Value:
     calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose="tuner", subject=obj.subject)
     own = [d for d in entry.get("draws") or [] if d.get("stream") == "own"]
     if own:
-        from mllint_bio.events import Draw
-
         value = call.get(own[0].get("seed") or "", entry.params)
         if (value is None or (isinstance(value, Const) and value.value is None)) and not call.open:
             run.emit(Draw, call.node, stream="own", what=_api(entry), purpose="tuner", subject=obj.subject)
@@ -1344,12 +1353,10 @@ def _minimise(run: Run, entry: Entry, call: Call) -> Value:
 def _objective(run: Run, obj: Obj, objective: Value | None, call: Call) -> Value:
     if objective is None or not (isinstance(objective, (Func, Choice, Obj)) or hasattr(objective, "func")):
         return UNKNOWN
-    from mllint_bio.events import Loop, LoopKind
-
     outer = run.loops
     run.loops = (*outer, Loop(run.site(call.node), LoopKind.CANDIDATE, "trial"))
     try:
-        return run.call(objective, contents.call_of(call.node, [Array(kind="config", name="trial")]))
+        return run.call(objective, Call(call.node, [Array(kind="config", name="trial")], {}))
     finally:
         run.loops = outer
 

@@ -6,12 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from mllint_bio import catalog
-from mllint_bio.events import (
-    LoopKind,
-    Resample,
-    Split,
-)
+from mllint_bio.events import LoopKind, Resample, Split
 from mllint_bio.predict import ir
+from mllint_bio.predict.frames import Call, Updated
 from mllint_bio.predict.library.arithmetic import names_device
 from mllint_bio.predict.library.contents import (
     arrays_in,
@@ -19,9 +16,9 @@ from mllint_bio.predict.library.contents import (
     as_columns,
     base_of,
     blend,
-    call_of,
     is_hashable,
     is_opaque,
+    listing,
     member_of,
     of_columns,
     row_count,
@@ -44,24 +41,11 @@ from mllint_bio.predict.library.growth import (
 from mllint_bio.predict.library.indexing import entered
 from mllint_bio.predict.library.notes import Aggregate, Distinct, emit_draw, single_key, with_statistic
 from mllint_bio.predict.library.operations import apply_method
-from mllint_bio.predict.values import (
-    NONE,
-    UNKNOWN,
-    Array,
-    Bound_,
-    Const,
-    Dict,
-    Obj,
-    Seq,
-    Value,
-    as_mapping,
-    constant,
-    join,
-)
+from mllint_bio.predict.values import NONE, UNKNOWN, Array, Bound_, Const, Dict, Obj, Seq, Value, as_mapping, constant, join
 from mllint_bio.rows import UNKNOWN_ROWS, Rows
 
 if TYPE_CHECKING:
-    from mllint_bio.predict.interpreter import Call, Run
+    from mllint_bio.predict.interpreter import Run
 
 _FIELD = re.compile(r"\{(\w+)\.(\w+)")
 INDEXERS = frozenset({"iloc", "loc", "iat", "at", "ix"})
@@ -84,7 +68,7 @@ def array_attribute(run: Run, value: Array, name: str, node: ir.Node) -> Value:
         return Array(kind="scalar", linear=row_count(value))
     described = catalog.method(name)
     if described is not None and described.get("attribute"):
-        return apply_method(run, value, described, call_of(node, []), name)  # type: ignore[arg-type]
+        return apply_method(run, value, described, Call(node, [], {}), name)  # type: ignore[arg-type]
     if described is not None or name.startswith("_"):
         return Bound_(value, name)
     if value.kind in ("config", "scalar"):
@@ -114,8 +98,6 @@ def value_method(run: Run, value: Value, name: str, call: Call) -> Value:
     if special is not None:
         return special
     if name == "sort" and value.unordered:
-        from mllint_bio.predict.interpreter import Updated
-
         return Updated(value.but(unordered=None, ordered=""), NONE)
     if value.kind == "groups" and name == "transform":
         return _group_statistic(run, value, call)
@@ -192,8 +174,6 @@ def _undescribed_method(run: Run, value: Array, name: str, call: Call) -> Value:
     if value.kind == "config":
         return Array(kind="config", name=name, owner=value.owner)
     if name.startswith("add") and value.kind == "unknown" and merged.scores - value.scores:  # a table of results takes them up
-        from mllint_bio.predict.interpreter import Updated
-
         return Updated(value.but(scores=merged.scores), merged)
     if value.has_rows and value.kind in ("param", "unknown", "table", "array", "item", "dataset"):
         return merged.but(rows=value.rows.some(run.site(call.node)), kind="unknown", linear=None)
@@ -332,9 +312,7 @@ def _filled_in(run: Run, template: str, call: Call) -> list[Value]:
 def _constant_method(run: Run, value: Const, name: str, call: Call) -> Value:
     if isinstance(value.value, str):
         if name in ("glob", "rglob", "iterdir"):  # a path that is spelt out
-            from mllint_bio.predict.library.calls import _listing
-
-            return _listing(run, name, call)
+            return listing(run, name, call)
         if name == "format":
             if names_device(value):
                 return Array(kind="text", name=value.value)

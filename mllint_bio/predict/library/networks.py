@@ -11,17 +11,16 @@ from mllint_bio.catalog import Entry
 from mllint_bio.events import (
     Backward,
     Build,
+    Determinism,
     Device,
     Fit,
     Loader,
-    LoopKind,
     Loss,
     Mode,
     Prediction,
     Score,
     Select,
     Site,
-    Split,
     Step,
     Subject,
     Weights,
@@ -29,18 +28,21 @@ from mllint_bio.events import (
 )
 from mllint_bio.events import Predict as PredictEvent
 from mllint_bio.predict import ir
+from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library import (
     arithmetic,
     calls,
     contents,
     growth,
-    hooks,
     indexing,
     iteration,
     joining,
+    keras,
+    layers,
     learners,
     notes,
     passes,
+    trainers,
 )
 from mllint_bio.predict.library.contents import arrays_in, blend, data_of, objects_in
 from mllint_bio.predict.library.scoring import emit_score
@@ -65,7 +67,7 @@ from mllint_bio.predict.values import (
 from mllint_bio.rows import UNKNOWN_ROWS, Part, Rows, Slice, union
 
 if TYPE_CHECKING:
-    from mllint_bio.predict.interpreter import Call, Run
+    from mllint_bio.predict.interpreter import Run
 
 _MODULE_NAME = re.compile(
     r"(^|_)(model|net|network|module|encoder|decoder|backbone|classifier|discriminator|generator|critic|unet|cnn|gnn|mlp)(\d*)($|_)",
@@ -133,7 +135,7 @@ def built(run: Run, obj: Obj, call: Call) -> None:
         found = obj.klass.lookup("process")  # torch_geometric data sets run it from their constructor
         member = run.force(found[1], found[0].members, "process") if found else None
         if isinstance(member, Func):
-            run.inline(member, contents.call_of(call.node, []), obj)
+            run.inline(member, Call(call.node, [], {}), obj)
     if obj.is_a("module"):
         obj.subject.facts["own_layers"] = obj.klass is not None and obj.entry is not None and obj.entry.is_a("module")
         run.emit(Build, call.node, subject=obj.subject, mode_dependent=mode_dependent(obj))
@@ -277,7 +279,7 @@ def invoke(run: Run, obj: Obj, call: Call) -> Value:
         return apply_loss(run, obj, call, role.label)
     if role.is_a("activation"):
         data = blend(run, call.everything())
-        kind = activation_of(obj)
+        kind = layers.activation_of(obj)
         if data.prediction is not None and kind in ("softmax", "sigmoid"):
             data = data.but(prediction=arithmetic.as_output(data.prediction, "score"))
         return data.but(activation=kind, activated_at=run.site(call.node))
@@ -299,19 +301,8 @@ def invoke(run: Run, obj: Obj, call: Call) -> Value:
     return result.but(kind="unknown", rows=result.rows.some(run.site(call.node)) if result.has_rows else UNKNOWN_ROWS)
 
 
-def activation_of(obj: Obj) -> str:
-    """softmax, sigmoid, log_softmax, linear or other, for a layer or activation object."""
-    spec = (obj.entry.get("activation") if obj.entry is not None else None) or ""
-    if isinstance(spec, str) and spec.startswith("$"):
-        given = obj.subject.given.get(spec[1:])
-        if given is None:
-            return "linear" if spec[1:] not in obj.subject.arguments else ""
-        return str(given) if given in ("softmax", "sigmoid", "linear", "log_softmax") else "other"
-    return str(spec) if spec in ("softmax", "sigmoid", "log_softmax", "linear") else "other"
-
-
 def _apply_layer(run: Run, obj: Obj, call: Call) -> Value:
-    children = _layers(obj)
+    children = layers.layers_of(obj)
     name = obj.subject.label
     if name in _TRANSPARENT and len(children) == 1:
         return run.call_object(children[0], call)
@@ -326,7 +317,7 @@ def _apply_layer(run: Run, obj: Obj, call: Call) -> Value:
         return _chain(run, children, call)
     data = blend(run, call.everything())
     if _is_keras(obj):
-        return _symbolic(call, activation_of(obj), run.site(call.node))
+        return _symbolic(call, layers.activation_of(obj), run.site(call.node))
     if obj.entry is not None and obj.entry.get("activation") == "linear":
         activation, at = "linear", run.site(call.node)
     elif obj.entry is not None and obj.entry.get("activation") in (None, "") and not (obj.entry and obj.entry.get("draws")):
@@ -335,7 +326,7 @@ def _apply_layer(run: Run, obj: Obj, call: Call) -> Value:
             data.activated_at,
         )
     else:
-        activation, at = activation_of(obj), run.site(call.node)
+        activation, at = layers.activation_of(obj), run.site(call.node)
     result = data.but(
         activation=activation,
         activated_at=at,
@@ -360,17 +351,10 @@ def _symbolic(call: Call, activation: str, at: Any = None) -> Array:
     return Array(kind="symbolic", activation=kept, activated_at=at)
 
 
-def _layers(obj: Obj) -> list[Obj]:
-    children = obj.cells.get("#children")
-    if isinstance(children, Seq):
-        return [o for v in (*children.items, children.rest) for o in objects_in(v)]
-    return []
-
-
 def _chain(run: Run, children: Sequence[Obj], call: Call) -> Value:
     value: Value = call.args[0] if call.args else blend(run, call.everything())
     for child in children:
-        value = run.call_object(child, contents.call_of(call.node, [value if not isinstance(value, Seq) else value.element()]))
+        value = run.call_object(child, Call(call.node, [value if not isinstance(value, Seq) else value.element()], {}))
     return value
 
 
@@ -693,9 +677,7 @@ def iterate_object(run: Run, obj: Obj, node: ir.Node) -> Value:
         for name in ("__iter__", "__next__", "__getitem__"):
             found = obj.klass.lookup(name)
             if found is not None and not obj.is_a("dataset"):
-                result = run.call_method(
-                    obj, name, contents.call_of(_expression(node), [] if name != "__getitem__" else [UNKNOWN])
-                )
+                result = run.call_method(obj, name, Call(_expression(node), [] if name != "__getitem__" else [UNKNOWN], {}))
                 element = iteration.iterated_silently(run, result) if name == "__iter__" else result
                 if isinstance(element, Obj) and element is not obj:
                     return iterate_object(run, element, node)
@@ -712,7 +694,7 @@ def _expression(node: ir.Node) -> ir.Expr:
 
 def _draw_order(run: Run, obj: Obj, node: ir.Node) -> None:
     """The random order that a loader and its sampler draw when they are iterated."""
-    call = contents.call_of(_expression(node), [])
+    call = Call(_expression(node), [], {})
     sampler_ = obj.cells.get("#sampler")
     for one, what in ((obj, f"{obj.subject.label}(shuffle=True)"), (sampler_, obj.subject.label)):
         given = one.cells.get("#call") if isinstance(one, Obj) else None
@@ -757,7 +739,7 @@ def _draw_item(run: Run, obj: Obj, node: ir.Node) -> None:
         run.inside_forward += 1
         run.drawing_item += 1
         try:
-            run.inline(member, contents.call_of(_expression(node), [Array(kind="scalar", name="index")]), obj)
+            run.inline(member, Call(_expression(node), [Array(kind="scalar", name="index")], {}), obj)
         finally:
             run.inside_forward -= 1
             run.drawing_item -= 1
@@ -782,8 +764,6 @@ def trainer(run: Run, entry: Entry, call: Call) -> Value:
         run.emit(Device, call.node, device="cpu", conditional=bool(run.branch))
     benchmark = calls.literal(call, entry, "benchmark")
     if benchmark is True:
-        from mllint_bio.events import Determinism
-
         run.emit(Determinism, call.node, flag="cudnn-benchmark", value=True, call=entry.path)
     return obj
 
@@ -844,13 +824,13 @@ def method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
         if found is not None:
             return found
     if role.is_a("trainer"):
-        return _trainer_method(run, obj, name, call)
+        return trainers.method(run, obj, name, call)
     if (
         _is_keras(obj)
         and role.is_a("estimator", "pretrained", "layer")
         or (role.is_a("estimator.deep") and obj.entry is not None and obj.entry.get("style") == "keras")
     ):
-        return _keras_method(run, obj, name, call)
+        return keras.method(run, obj, name, call)
     if obj.is_a("fitted-transform") and name == "adapt":
         return learners.fit_one(run, obj, learners.fit_data(call), UNKNOWN, call, name)
     if role.is_a("module", "layer", "pretrained", "loss", "activation", "object", "metric"):
@@ -884,7 +864,7 @@ def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     if name in ("to", "cuda", "cpu", "float", "double", "half", "share_memory", "apply", "requires_grad_"):
         _moved(run, name, call, obj.subject)
         if name == "apply" and call.args:
-            run.call(call.args[0], contents.call_of(call.node, [Obj(Subject(api="layer", role="layer", at=obj.subject.at))]))
+            run.call(call.args[0], Call(call.node, [Obj(Subject(api="layer", role="layer", at=obj.subject.at))], {}))
         return obj
     if name in ("parameters", "named_parameters", "children", "modules", "named_children", "named_modules", "buffers"):
         return Array(kind="parameters", owner=(obj,))
@@ -949,7 +929,7 @@ def _optimizer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
     elif name == "step":
         for value in call.everything():
             if isinstance(value, Func):
-                run.call(value, contents.call_of(call.node, []))
+                run.call(value, Call(call.node, [], {}))
         step(run, obj, modules, call.node)
     elif name == "minimize":
         loss_value = data_of(call.at(0))
@@ -967,10 +947,10 @@ def _stepped(run: Run, call: Call) -> bool:
     """`scaler.step(optimizer)`: what is not known to step steps the optimizer that it is handed."""
     handed = call.at(0)
     if isinstance(handed, Obj) and handed.is_a("optimizer"):
-        _optimizer_method(run, handed, "step", contents.call_of(call.node, []))
+        _optimizer_method(run, handed, "step", Call(call.node, [], {}))
         return True
     if isinstance(handed, Array) and handed.kind in ("unknown", "param") and "opt" in (handed.name or "").lower():
-        return method_of_unknown(run, handed, "step", contents.call_of(call.node, [])) is not None
+        return method_of_unknown(run, handed, "step", Call(call.node, [], {})) is not None
     return False
 
 
@@ -1085,16 +1065,11 @@ _MODULE_METHODS = frozenset({"parameters", "named_parameters", "state_dict", "lo
 
 def from_checkpoint(run: Run, klass: Klass, name: str, call: Call) -> Value | None:
     """`Network.load_from_checkpoint(path)`: the network of this class that the program trained; None if it trained none."""
-    network = run.saved.get(_checkpoint_of(klass)) if name == "load_from_checkpoint" else None
+    network = run.saved.get(trainers.checkpoint_of(klass)) if name == "load_from_checkpoint" else None
     if network is not None:
         path = calls._text(call.at(0) or call.kwargs.get("checkpoint_path"))
         run.emit(Weights, call.node, subject=network.subject, action="load", name=path)
     return network
-
-
-def _checkpoint_of(klass: Klass) -> str:
-    """Key of the network of this class that a trainer fitted last, among the models that the program wrote."""
-    return f"<checkpoint>{klass.name}"
 
 
 def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | None:
@@ -1121,7 +1096,7 @@ def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | 
             return as_module(run, value, call.node)
         return value
     if value.kind in ("unknown", "param") and (name in _KERAS_METHODS or id(value) in run.keras_models):
-        return _keras_method(run, _as_keras(run, value, call.node), name, call)
+        return keras.method(run, _as_keras(run, value, call.node), name, call)
     if (
         value.kind in ("unknown", "param")
         and name in _MODULE_METHODS
@@ -1155,549 +1130,6 @@ def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | 
     if value.kind == "weights" and name in ("copy", "items", "update"):
         return value if name == "copy" else Array(kind="weights-items", owner=value.owner)  # a new mapping to the same tensors
     return None
-
-
-# -- Keras -----------------------------------------------------------------------------------------------------------
-
-
-def _keras_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
-    subject = obj.subject
-    if name == "add":
-        for child in (o for v in call.args for o in objects_in(v)):
-            subject.parts.append(child.subject)
-            children = obj.cells.get("#children")
-            if isinstance(children, Seq):
-                growth.grow(run, children, [child])
-            else:
-                run.write(obj, "#children", Seq("list", [child]))
-        return NONE
-    if name == "compile":
-        run.write(obj, "#compiled", call)
-        _compiled_loss(run, obj, call)
-        return NONE
-    if name in ("fit", "fit_generator", "train_on_batch", "fit_transform"):
-        return _keras_fit(run, obj, call, name)
-    if name in ("evaluate", "evaluate_generator", "test_on_batch"):
-        return _keras_evaluate(run, obj, name, call)
-    if name in ("predict", "predict_generator", "predict_on_batch", "predict_proba", "predict_classes"):
-        return _keras_predict(run, obj, name, call)
-    if name in ("save_weights", "save"):
-        if name == "save" and calls._text(call.at(0)):
-            run.saved[calls._text(call.at(0))] = obj
-        run.emit(Weights, call.node, subject=subject, action="save", name=calls._text(call.at(0)), improving=run.improving)
-        return NONE
-    if name in ("load_weights", "set_weights"):
-        run.emit(Weights, call.node, subject=subject, action="load", name=calls._text(call.at(0)))
-        return NONE
-    if name in ("summary", "build", "reset_states", "to_json", "get_config"):
-        return NONE
-    if name in ("get_layer", "layers", "pop"):
-        return obj
-    if name == "get_weights":
-        return Array(kind="weights", owner=(obj, contents.COPIED))
-    return None
-
-
-def _final_activation(obj: Obj) -> tuple[str, Any]:
-    known = obj.cells.get("#activation")
-    if isinstance(known, Array):
-        return known.activation, known.activated_at
-    layers_ = _layers(obj)
-    last = layers_[-1] if layers_ else None
-    if last is None:
-        return "", None
-    if last.is_a("activation"):
-        return activation_of(last), last.subject.at
-    if last.entry is not None and last.subject.label == "Activation":
-        return str(last.subject.given.get("activation", "")), last.subject.at
-    return (
-        (activation_of(last), last.subject.at)
-        if last.entry is not None and last.entry.get("activation")
-        else ("", last.subject.at)
-    )
-
-
-_KERAS_LOSSES = {
-    "categorical_crossentropy": ("probabilities", True),
-    "sparse_categorical_crossentropy": ("probabilities", True),
-    "binary_crossentropy": ("probabilities", False),
-}
-
-
-def _compiled_loss(run: Run, obj: Obj, call: Call) -> None:
-    value = call.kwargs.get("loss") or call.at(1)
-    received, at = _final_activation(obj)
-    expects, multiclass, name = "", None, ""
-    if isinstance(value, Const) and isinstance(value.value, str):
-        name = value.value
-        expects, multiclass = _KERAS_LOSSES.get(name, ("value", None))
-    elif isinstance(value, Obj) and value.is_a("loss") and value.entry is not None:
-        name = value.subject.label
-        parameter = value.entry.get("from_logits")
-        logits = value.subject.given.get(parameter) if parameter else None
-        if parameter and parameter in value.subject.arguments and parameter not in value.subject.given:
-            return
-        expects = "logits" if logits is True else str(value.entry.get("expects", ""))
-        multiclass = value.entry.get("multiclass")
-    if expects in ("probabilities", "logits") and received:
-        run.emit(
-            Loss,
-            call.node,
-            api=name,
-            expects=expects,
-            received=received,
-            data=Array(name="").view(),
-            producer=at if isinstance(at, Site) else None,
-            multiclass=multiclass,
-        )
-
-
-def _keras_fit(run: Run, obj: Obj, call: Call, name: str) -> Value:
-    subject = obj.subject
-    x = call.get("x", ("x", "y")) or call.kwargs.get("generator") or call.at(0)
-    data = data_of(x) if x is not None else UNKNOWN
-    target = data_of(call.get("y", ("x", "y")) or UNKNOWN)
-    validation_value = call.kwargs.get("validation_data")
-    if isinstance(validation_value, Seq) and validation_value.items:
-        validation = data_of(validation_value.items[0])
-        if not validation.has_rows and not validation.name:
-            validation = data_of(validation_value.items[-1])
-    else:
-        validation = data_of(validation_value) if validation_value is not None else UNKNOWN
-    fraction = call.kwargs.get("validation_split")
-    if fraction is not None and not (isinstance(fraction, Const) and not fraction.value):
-        rows = data.rows if data.has_rows else run.source(call.node, data.name)
-        site = run.site(call.node)
-        train, held = rows.part(site, 0, 2), rows.part(site, 1, 2)
-        run.emit(
-            Split,
-            call.node,
-            data=data.but(
-                rows=rows, group=data.group or notes.repetition_of(run, rows), ordered=data.ordered or target.ordered
-            ).view(),
-            parts=(train, held),
-            how="tail",
-            api="validation_split",
-            shuffles=False,
-            seeded=True,
-            stratified=False,
-            grouped=False,
-        )
-        validation = data.but(rows=held, name="validation")
-        data = data.but(rows=train)
-    shuffle = call.kwargs.get("shuffle")
-    if name in ("fit",) and not (isinstance(shuffle, Const) and shuffle.value is False):
-        from mllint_bio.events import Draw
-
-        run.emit(Draw, call.node, stream="tensorflow", what=f"{subject.label}.fit", purpose="order", subject=subject)
-    subject.facts["framework"] = "keras"
-    subject.facts["network"] = True
-    run.emit(
-        Fit,
-        call.node,
-        subject=subject,
-        role="estimator.deep",
-        data=data.view(),
-        target=target.view(),
-        method=name,
-        validation=validation.view(),
-    )
-    before = obj.cells.get("#fitted")
-    rows = union([before, data.rows]) if isinstance(before, Rows) and before.known and name == "train_on_batch" else data.rows
-    run.write(obj, "#fitted", rows)
-    run.write(obj, "#inputs", data.learned)
-    subject.facts["fitted"] = rows
-    scores: frozenset[int] = frozenset()
-    _note_own_figures(run, obj, call)
-    if validation.has_rows or validation.name:
-        predicted = validation.but(
-            prediction=Prediction(subject, validation.rows, "score"), learned=validation.learned | data.learned
-        )
-        numbers = {
-            emit_score(run, call.node, metric, family, predicted, UNKNOWN, direction=_better(metric, family), decomposable=True)
-            for metric, family in _metrics(obj, with_loss=True)
-        }
-        scores = frozenset(numbers)
-    _callbacks(run, obj, call, data, validation, scores)
-    run.write(obj, "#history", scores)
-    history = Obj(Subject(api="History", role="object", at=run.site(call.node)))
-    history.cells[".history"] = Array(kind="history", scores=scores, owner=(obj,))
-    return history
-
-
-def _note_own_figures(run: Run, obj: Obj, call: Call) -> None:
-    """Figures that a network compiled without metrics reports by itself (in `test_step`), as far as callbacks name them."""
-    compiled = obj.cells.get("#compiled")
-    if compiled is not None and (compiled.kwargs.get("metrics") or compiled.at(2)):
-        return
-    watched = (str(one.subject.given.get("monitor", "")) for one in _flatten(call.kwargs.get("callbacks")))
-    own = {name.removeprefix("val_") for name in watched if name.startswith("val_")} - {"loss"}
-    run.write(obj, "#own-figures", tuple(sorted({*own, *(obj.cells.get("#own-figures") or ())})))
-
-
-def _callbacks(run: Run, obj: Obj, call: Call, trained: Array, validation: Array, scores: frozenset[int]) -> None:
-    """What the callbacks of a Keras model choose, and by which figures."""
-    for callback in _flatten(call.kwargs.get("callbacks")):
-        entry = callback.entry
-        if entry is None or not callback.is_a("early-stop", "checkpoint", "lr-select"):
-            continue
-        restores = entry.get("restores")
-        restored: bool | None = None
-        if isinstance(restores, str):
-            value = callback.subject.given.get(restores, (entry.get("defaults") or {}).get(restores))
-            restored = None if restores in callback.subject.arguments and restores not in callback.subject.given else bool(value)
-        elif isinstance(restores, bool):
-            restored = restores
-        if callback.is_a("checkpoint"):
-            best = entry.get("best_only")
-            given = (
-                callback.subject.given.get(best, (entry.get("defaults") or {}).get(best, False))
-                if isinstance(best, str)
-                else best
-            )
-            if not given:
-                continue
-            restored = None
-            file = str(callback.subject.given.get("filepath", ""))
-            if file:
-                run.saved[file] = obj
-        monitor = str(callback.subject.given.get(entry.get("monitor") or "monitor", "val_loss"))
-        on_validation = monitor.startswith("val")
-        if on_validation and not (validation.has_rows or validation.name):
-            continue
-        watched = frozenset(n for n in scores if isinstance(e := run.events[n], Score) and e.metric == monitor.partition("_")[2])
-        what = str(
-            entry.get("selects")
-            or ("learning-rate" if callback.is_a("lr-select") else "checkpoint" if callback.is_a("checkpoint") else "early-stop")
-        )
-        # the fault stands where the callback is built, with its arguments
-        run.emit(
-            Select,
-            callback.subject.at,
-            what=what,
-            how=callback.subject.label,
-            scores=(watched or scores) if on_validation else frozenset(),
-            data=(validation if on_validation else trained).view(),
-            subject=obj.subject,
-            metric=monitor,
-            direction=_mode(callback),
-            keeps=frozenset({"weights"}),
-            restored=restored,
-        )
-
-
-def _mode(callback: Obj) -> str:
-    """up or down as the callback compares; empty when it derives the direction from the name or gets it from outside."""
-    entry = callback.entry
-    name = str(entry.get("mode") or "mode") if entry is not None else "mode"
-    if callback.subject.unknown_arguments or (name in callback.subject.arguments and name not in callback.subject.given):
-        return ""
-    mode = callback.subject.given.get(name, (entry.get("defaults") or {}).get(name) if entry is not None else None)
-    return {"max": "up", "min": "down"}.get(str(mode), "")
-
-
-def _flatten(value: Value | None) -> list[Obj]:
-    return objects_in(value, 3) if value is not None else []
-
-
-_LOWER = re.compile(r"loss|entropy|error|mse|mae|mape|msle|divergence|hinge|cosh|poisson|distance|perplexity", re.I)
-_HIGHER = re.compile(
-    r"acc|auc|f1|f_?beta|precision|recall|sensitivity|specificity|dice|iou|jaccard|r2|corr|pearson|similarity|kappa", re.I
-)
-
-
-def _better(metric: str, family: str) -> str:
-    """up or down: the better direction of a figure that a Keras model reports, by its name; empty if that does not say."""
-    if family == "loss" or _LOWER.search(metric):
-        return "down"
-    return "up" if family in ("label", "score") or _HIGHER.search(metric) else ""
-
-
-def _family(metric: str) -> str:
-    """The family of a figure that a Keras model reports, by its name."""
-    if "loss" in metric:
-        return "loss"
-    if "acc" in metric or metric in ("precision", "recall", "f1"):
-        return "label"
-    if any(word in metric for word in ("mse", "mae", "error")):
-        return "regression"
-    return "score" if any(word in metric for word in ("auc", "cindex", "c_index", "concordance")) else "unknown"
-
-
-def _metrics(obj: Obj, with_loss: bool) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = [("loss", "loss")] if with_loss else []
-    compiled = obj.cells.get("#compiled")
-    value = compiled.kwargs.get("metrics") or compiled.at(2) if compiled is not None else None
-    if value is None:
-        found.extend((name, _family(name.lower())) for name in obj.cells.get("#own-figures") or ())
-    members: list[Value] = []
-    if isinstance(value, Seq):
-        members = [*value.items, *([value.rest] if value.rest is not None else [])]
-    elif isinstance(value, Dict):
-        members = list(value.items.values())
-    elif value is not None:
-        members = [value]
-    for member in members:
-        if isinstance(member, Const) and isinstance(member.value, str):
-            name = member.value.lower()
-            found.append(("accuracy" if name in ("acc", "accuracy") else name, _family(name)))
-        elif isinstance(member, Obj) and member.is_a("metric"):
-            found.append((member.subject.label, member.subject.role.rpartition(".")[2]))
-        elif isinstance(member, (Func, Ext)):
-            name = member.name if isinstance(member, Func) else member.path.rsplit(".", 1)[-1]
-            found.append((name, "accuracy" in name.lower() and "label" or "unknown"))
-        else:
-            found.append(("metric", "unknown"))
-    return found
-
-
-def _keras_predict(run: Run, obj: Obj, name: str, call: Call) -> Value:
-    data = data_of(call.get("x", ("x",)) or call.kwargs.get("generator") or call.at(0) or UNKNOWN)
-    output = "label" if name == "predict_classes" else "score"
-    event = run.emit(PredictEvent, call.node, subject=obj.subject, data=data.view(), output=output, mode="managed")
-    inputs = obj.cells.get("#inputs")
-    learned = data.learned | (inputs if isinstance(inputs, frozenset) else frozenset())
-    activation_, _ = _final_activation(obj)
-    if activation_ == "linear":
-        output = "value"
-    return Array(
-        kind="array",
-        rows=data.rows,
-        name=data.name,
-        learned=learned,
-        prediction=Prediction(obj.subject, data.rows, output, event),
-        activation=activation_,
-        loader=data.loader,
-        group=data.group,
-        ordered=data.ordered,
-        visit=run.visit(data.loader, call.node),
-    )
-
-
-def _floored(steps: ir.Expr) -> bool:
-    """Whether a number of batches is rounded down: `samples // size`, `int(samples / size)`."""
-    if isinstance(steps, ir.IfExp):
-        return _floored(steps.body) or _floored(steps.orelse)
-    rounds = (
-        isinstance(steps, ir.Call) and isinstance(steps.func, (ir.Name, ir.Attribute)) and steps.func.name in ("int", "floor")
-    )
-    if rounds and isinstance(steps, ir.Call) and len(steps.args) == 1:
-        steps = steps.args[0][1]
-    one = isinstance(steps, ir.Binary) and isinstance(steps.right, ir.Constant) and steps.right.value == 1
-    return isinstance(steps, ir.Binary) and steps.op in (("/", "//") if rounds else ("//",)) and not one
-
-
-def _in_steps(run: Run, name: str, call: Call, data: Array) -> Array:
-    """Data that are read for a number of batches: where that is rounded down, the last samples are left out."""
-    given = call.node.args if isinstance(call.node, ir.Call) else []
-    told = [value for keyword, value in given if keyword == "steps"]
-    if name == "evaluate_generator":
-        told += [value for keyword, value in given[1:2] if keyword is None]
-    if not any(map(_floored, told)):
-        return data
-    reader = Subject(api=name, role="loader", at=run.site(call.node))
-    run.emit(Loader, call.node, subject=reader, data=data.view(), drop_last=True, workers=0)
-    return data.but(loader=reader)
-
-
-def _keras_evaluate(run: Run, obj: Obj, name: str, call: Call) -> Value:
-    data = data_of(call.get("x", ("x", "y")) or call.kwargs.get("generator") or call.at(0) or UNKNOWN)
-    data = _in_steps(run, name, call, data)
-    truth = data_of(call.get("y", ("x", "y")) or UNKNOWN)
-    inputs = obj.cells.get("#inputs")
-    learned = data.learned | (inputs if isinstance(inputs, frozenset) else frozenset())
-    event = run.emit(PredictEvent, call.node, subject=obj.subject, data=data.view(), output="score", mode="managed")
-    predicted = data.but(prediction=Prediction(obj.subject, data.rows, "score", event), learned=learned)
-    numbers = [emit_score(run, call.node, metric, family, predicted, truth, direction=_better(metric, family), decomposable=True)
-               for metric, family in _metrics(obj, with_loss=True)]  # fmt: skip
-    figures = [Array(kind="figure", rows=data.rows, scores=frozenset({n}), name=data.name) for n in numbers]
-    return Seq("list", figures) if len(figures) > 1 else figures[0]
-
-
-# -- trainers --------------------------------------------------------------------------------------------------------
-
-
-def _trainer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
-    values = call.everything()
-    module_obj = next((o for v in values for o in objects_in(v) if o.is_a("module", "pretrained", "object")), None)
-    construct: Call | None = obj.cells.get("#call")
-    if module_obj is None and construct is not None:
-        module_obj = next((o for v in construct.everything() for o in objects_in(v) if o.is_a("module", "pretrained")), None)
-    subject = module_obj.subject if module_obj is not None else obj.subject
-    datasets = [data_of(v) for v in values if not (isinstance(v, Obj) and v.is_a("module", "pretrained"))]
-    datasets = [d for d in datasets if d.has_rows]
-    keyword = {k: data_of(v) for k, v in [*(construct.kwargs.items() if construct is not None else ()), *call.kwargs.items()]}
-    lightning = obj.entry is not None and obj.entry.get("style") == "lightning"
-    loaders = _loaders(run, name, call, module_obj) if lightning else {}
-    if name in ("fit", "train", "fine_tune", "run"):
-        data = (
-            keyword.get("train_dataloaders")
-            or keyword.get("train_dataset")
-            or keyword.get("train_data_loader")
-            or (datasets[0] if datasets else data_of(loaders.get("fit", UNKNOWN)))
-        )
-        validation = (
-            keyword.get("val_dataloaders")
-            or keyword.get("eval_dataset")
-            or (datasets[1] if len(datasets) > 1 else data_of(loaders.get("validate", UNKNOWN)))
-        )
-        subject.facts["network"] = True
-        subject.facts["framework"] = "trainer"
-        run.emit(
-            Fit, call.node, subject=subject, role="estimator.deep", data=data.view(), method=name, validation=validation.view()
-        )
-        subject.facts["fitted"] = data.rows
-        if module_obj is not None:
-            run.write(module_obj, "#mode", "managed")
-            run.write(module_obj, "#fitted", data.rows)
-            if lightning and module_obj.klass is not None:
-                run.saved[_checkpoint_of(module_obj.klass)] = module_obj
-        if construct is not None:
-            from mllint_bio.events import Draw
-
-            run.emit(Draw, call.node, stream="torch", what=f"{obj.subject.label}.{name}", purpose="order", subject=subject)
-            if _is_hf(obj):
-                _hf_training(run, construct, validation, call, subject)
-            if lightning:
-                hooks.step(run, module_obj, "training_step", loaders.get("fit", UNKNOWN), call, epochs=True)
-                hooks.step(run, module_obj, "validation_step", loaders.get("validate", UNKNOWN), call, epochs=True)
-            _trainer_callbacks(run, obj, construct, validation, call, subject)
-        return NONE
-    if name in ("test", "validate") and lightning:
-        start = len(run.events)
-        hooks.step(run, module_obj, "test_step" if name == "test" else "validation_step", loaders[name], call, epochs=False)
-        own = [event.id for event in run.events[start:] if isinstance(event, Score)]
-        if own:
-            figures = Array(kind="figure", scores=frozenset(own))
-            run.report(call.node, [figures], "print")
-            return figures
-    if name in ("test", "evaluate", "validate"):
-        given = [data_of(v) for v in [*call.args, *call.kwargs.values()]]
-        handed = next((d for d in given if d.has_rows), None)
-        data = handed or keyword.get("dataloaders") or keyword.get("eval_dataset") or UNKNOWN
-        if construct is not None and _is_hf(obj):
-            own = _hf_metrics(run, construct, data, call, subject)
-            if own:
-                run.report(call.node, [Array(scores=frozenset(own))], "print")
-                return Array(kind="figure", scores=frozenset(own))
-        predicted = data.but(
-            prediction=Prediction(subject, data.rows, "unknown"), name=data.name or ("test" if name == "test" else "validation")
-        )
-        number = emit_score(run, call.node, "metrics", "unknown", predicted, UNKNOWN)
-        run.report(call.node, [Array(scores=frozenset({number}))], "print")
-        return Array(kind="figure", scores=frozenset({number}))
-    if name == "predict" and lightning:
-        returned = hooks.step(run, module_obj, "predict_step", loaders[name], call, epochs=False)
-        if returned is not None:
-            return Seq("list", (), returned)
-    if name == "predict" and _is_hf(obj) and datasets:
-        return _hf_output(run, datasets[0], subject, call)
-    if name == "predict":
-        data = keyword.get("dataloaders") or (datasets[0] if datasets else UNKNOWN)
-        return Array(kind="array", rows=data.rows, prediction=Prediction(subject, data.rows, "unknown"), name=data.name)
-    return UNKNOWN
-
-
-def _is_hf(obj: Obj) -> bool:
-    return obj.entry is not None and obj.entry.get("style") == "hf"
-
-
-def _hf_output(run: Run, data: Array, subject: Subject, call: Call) -> Seq:
-    """`transformers.EvalPrediction` and `PredictionOutput`: what the network says of a data set, and its labels."""
-    event = run.emit(PredictEvent, call.node, subject=subject, data=data.view(), output="logit", mode="managed")
-    said = Array(
-        kind="array",
-        rows=data.rows,
-        name=data.name,
-        learned=data.learned,
-        prediction=Prediction(subject, data.rows, "logit", event),
-        group=data.group,
-    )
-    truth = Array(kind="array", rows=data.rows, name=data.name, column="labels")
-    output = Seq("tuple", [said, truth])
-    output.cells["#fields"] = {"predictions": said, "label_ids": truth, "metrics": UNKNOWN}
-    return output
-
-
-def _hf_metrics(run: Run, construct: Call, data: Array, call: Call, subject: Subject) -> list[int]:
-    """`compute_metrics` of the trainer, on a data set: the scores that it computes."""
-    function = construct.kwargs.get("compute_metrics")
-    start = len(run.events)
-    if isinstance(function, Func) and data.has_rows:
-        run.call(function, contents.call_of(call.node, [_hf_output(run, data, subject, call)]))
-    return [event.id for event in run.events[start:] if isinstance(event, Score)]
-
-
-def _hf_training(run: Run, construct: Call, validation: Array, call: Call, subject: Subject) -> None:
-    """Evaluation in every epoch, and the checkpoint that is put back at the end."""
-    settings = next((o for v in construct.everything() for o in objects_in(v) if "TrainingArguments" in o.subject.api), None)
-    given = settings.subject.given if settings is not None else {}
-    strategy = given.get("eval_strategy", given.get("evaluation_strategy"))
-    if not validation.has_rows or strategy not in ("epoch", "steps"):
-        return
-    outer = run.loops
-    try:
-        run.loops = (*outer, run.loop(call.node, LoopKind.EPOCH, "epoch"))
-        scores = _hf_metrics(run, construct, validation, call, subject)
-        run.report(call.node, [Array(scores=frozenset(scores))], "log")
-    finally:
-        run.loops = outer
-    if settings is None or given.get("load_best_model_at_end") is not True:
-        return
-    metric = str(given.get("metric_for_best_model") or "loss")
-    greater = given.get("greater_is_better")
-    direction = "down" if metric.endswith("loss") else "up"  # the library's own rule
-    run.emit(
-        Select,
-        settings.subject.at,
-        what="checkpoint",
-        how="load_best_model_at_end",
-        data=validation.view(),
-        subject=subject,
-        metric=metric,
-        direction=direction if greater is None else "up" if greater else "down",
-        keeps=frozenset({"weights"}),
-        restored=True,
-    )
-
-
-def _loaders(run: Run, name: str, call: Call, module_obj: Obj | None) -> dict[str, Value]:
-    """Stage -> loader of a Lightning trainer's method: an argument, or what a hook gives."""
-    datamodule = next((o for v in call.everything() for o in objects_in(v) if o.is_a("datamodule")), None)
-    given = [v for v in call.args[1:] if not (isinstance(v, Obj) and v.is_a("datamodule"))]
-    if call.args and data_of(call.args[0]).has_rows:  # `test(dataloaders)` of old, without the module
-        given = list(call.args)
-    if name != "fit":
-        stated = call.kwargs.get("dataloaders") or call.kwargs.get("test_dataloaders") or (given[0] if given else None)
-        hook = hooks.STAGES.get(name)
-        return {name: hooks.loader(run, module_obj, stated, datamodule, hook, name, call)} if hook is not None else {}
-    train = call.kwargs.get("train_dataloaders") or call.kwargs.get("train_dataloader") or (given[0] if given else None)
-    held = call.kwargs.get("val_dataloaders") or (given[1] if len(given) > 1 else None)
-    return {
-        "fit": hooks.loader(run, module_obj, train, datamodule, "train_dataloader", "fit", call),
-        "validate": hooks.loader(run, module_obj, held, datamodule, "val_dataloader", "fit", call),
-    }
-
-
-def _trainer_callbacks(run: Run, obj: Obj, construct: Call, validation: Array, call: Call, subject: Subject) -> None:
-    for callback in _flatten(construct.kwargs.get("callbacks")):
-        if not callback.is_a("early-stop", "checkpoint"):
-            continue
-        monitor = callback.subject.given.get("monitor")
-        if callback.is_a("checkpoint") and monitor is None:
-            continue
-        run.emit(
-            Select,
-            callback.subject.at,
-            what="checkpoint" if callback.is_a("checkpoint") else "early-stop",
-            how=callback.subject.label,
-            data=validation.view(),
-            subject=subject,
-            metric=str(monitor or ""),
-            direction=_mode(callback),
-            keeps=frozenset({"weights"}),
-            restored=None,
-        )
 
 
 def is_no_grad(value: Value) -> bool:

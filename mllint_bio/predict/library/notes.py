@@ -6,28 +6,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mllint_bio.events import (
-    Data,
-    Draw,
-    Fit,
-    Learned,
-    Score,
-    Site,
-    Subject,
-    Unordered,
-)
+from mllint_bio.events import Data, Draw, Fit, Learned, Score, Site, Subject, Unordered
 from mllint_bio.predict import ir
+from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library.contents import same_subject
-from mllint_bio.predict.values import (
-    Array,
-    Const,
-    Seq,
-    Value,
-)
+from mllint_bio.predict.values import Array, Const, Seq, Value
 from mllint_bio.rows import Derived, Equals, Rows, Selection, Step, Subset
 
 if TYPE_CHECKING:
-    from mllint_bio.predict.interpreter import Call, Run
+    from mllint_bio.predict.interpreter import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
-from mllint_bio.events import (
-    Fit,
-    Learned,
-    Resample,
-    Split,
-    Subject,
-)
+from mllint_bio.events import Fit, Learned, Resample, Split, Subject
+from mllint_bio.predict.frames import Call, Updated
+from mllint_bio.predict.library import results
 from mllint_bio.predict.library.arithmetic import (
     among,
     as_output,
@@ -25,6 +21,7 @@ from mllint_bio.predict.library.arithmetic import (
     negated,
     values_and_indices,
 )
+from mllint_bio.predict.library.choices import choose
 from mllint_bio.predict.library.contents import (
     arrays_in,
     as_array,
@@ -32,7 +29,6 @@ from mllint_bio.predict.library.contents import (
     as_data,
     blend,
     bound_of,
-    call_of,
     condensed,
     data_of,
     is_cut,
@@ -53,20 +49,11 @@ from mllint_bio.predict.library.notes import (
     with_statistic,
 )
 from mllint_bio.predict.library.scoring import as_figure
-from mllint_bio.predict.values import (
-    NONE,
-    UNKNOWN,
-    Array,
-    Const,
-    Ext,
-    Func,
-    Seq,
-    Value,
-)
+from mllint_bio.predict.values import NONE, UNKNOWN, Array, Const, Ext, Func, Seq, Value
 from mllint_bio.rows import UNKNOWN_ROWS, Bound
 
 if TYPE_CHECKING:
-    from mllint_bio.predict.interpreter import Call, Run
+    from mllint_bio.predict.interpreter import Run
 
 _MAY_ACT = re.compile(
     r"random|rand\b|seed|shuffle|sample|fit|load|read_|open\(|predict|score|model|choice|permutation|mean|std|max|min"
@@ -75,7 +62,6 @@ _MAY_ACT = re.compile(
 
 def apply_method(run: Run, value: Array, described: catalog.Method, call: Call, name: str) -> Value:
     """A catalogued method of a data object."""
-    from mllint_bio.predict.interpreter import Updated
 
     params = described.get("params") or []
     other = call.get(described.get("data"), params) if described.get("data") else call.at(0)
@@ -157,7 +143,7 @@ class Operation:
         if self.name == "replace":
             return filled(self.run, value, self.call.get("value", ("to_replace", "value")), "replace").but(linear=None, mask=None)
         if self.name == "apply" and (isinstance(other, Func) or (isinstance(other, Ext) and not self.over_columns())):
-            call = call_of(self.call.node, [value])
+            call = Call(self.call.node, [value], {})
             result = self._through(other, value) if isinstance(other, Func) else self.run.call(other, call)
             same = isinstance(result, Array) and value.has_rows and result.rows == value.rows
             learned = result.learned if same and isinstance(result, Array) else value.learned
@@ -189,7 +175,7 @@ class Operation:
         if chunk.name == func.name and not _MAY_ACT.search(chunk.text):
             return value
         whole = value.kind == "table" and not value.column and not self.over_columns()
-        return self.run.call(func, call_of(self.call.node, [value if whole else value.but(kind="item")]))
+        return self.run.call(func, Call(self.call.node, [value if whole else value.but(kind="item")], {}))
 
     def stat(self, value: Array, other: Value | None) -> Value:
         if value.kind == "noise" and value.drawn.known and not self.over_columns():
@@ -204,8 +190,6 @@ class Operation:
                 return values_and_indices(value, value.but(prediction=as_output(value.prediction, "label"), activation=""))
             return value.but(linear=None, mask=None)
         if value.scores and value.owner == "folds" and self.name in ("max", "amax", "nanmax"):
-            from mllint_bio.predict.library.choices import choose
-
             return choose(self.run, self.call.node, value, "max")
         if value.prediction is not None or value.scores or value.kind in ("hits", "mask"):
             as_figure(self.run, value.scores)
@@ -441,8 +425,6 @@ class Operation:
             label = value.but(prediction=as_output(value.prediction, "label"), activation="", linear=None)
             return values_and_indices(value, label) if self.name in ("topk", "max") else label
         if value.scores and not self.over_columns():  # along each row: the likeliest class
-            from mllint_bio.predict.library.choices import choose
-
             return choose(self.run, self.call.node, value, self.name)
         return value.but(kind="scalar" if not value.has_rows else value.kind, linear=None)
 
@@ -502,12 +484,8 @@ class Operation:
 
     def sort(self, value: Array, other: Value | None) -> Value:
         if value.scores and not self.name.startswith("sort_"):  # a table of results in order is still the whole table
-            from mllint_bio.predict.library.choices import choose
-
             return choose(self.run, self.call.node, value, "sort")
         if self.name == "sort_values" and value.scores:
-            from mllint_bio.predict.library import results
-
             return results.in_order(value, self.argument("by"))
         if self.name == "sort_values":
             return value.but(ordered="sorted", order=None, unordered=None)
@@ -551,7 +529,6 @@ class Operation:
             return value
         if self.name == "append" and value.has_rows and isinstance(other, (Array, Seq)):
             return concatenated(self.run, self.call, [value, *arrays_in(other)], False)
-        from mllint_bio.predict.interpreter import Updated
 
         merged = blend(self.run, [value, other])
         return Updated(merged, merged.but(kind="table") if self.name == "append" else NONE)  # tables give the longer table back

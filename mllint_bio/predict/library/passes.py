@@ -13,10 +13,11 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio.events import Device, Draw, Event, Unresolved
+from mllint_bio.predict.frames import Call
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value
 
 if TYPE_CHECKING:
-    from mllint_bio.predict.interpreter import Call, Run
+    from mllint_bio.predict.interpreter import Run
 
 _SAY_NOTHING_OF_ROWS = (Draw, Device, Unresolved)
 _PLACE = {f.name for f in fields(Event)}

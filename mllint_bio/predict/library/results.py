@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mllint_bio.predict import ir
+from mllint_bio.predict.library.choices import choose
 from mllint_bio.predict.library.contents import arrays_in, data_of
 from mllint_bio.predict.values import Array, Const, Dict, Seq, Value, join, options
 
@@ -80,8 +81,6 @@ def is_ranked(table: Array) -> bool:
 
 def first_row(run: Run, node: ir.Node, table: Array, indices: Sequence[Value]) -> Value | None:
     """`table.sort_values("AUC").iloc[0]`, `sorted(results.items(), key=...)[0]`: the best one is taken."""
-    from mllint_bio.predict.library.choices import choose
-
     if isinstance(table.owner, Ranking) and indices and indices[0] in (Const(0), Const(-1)):
         return choose(run, node, table.owner.figures, "sorted", key=table.owner.keyed)
     if not isinstance(table.owner, Results) or not table.owner.order or not indices or indices[0] not in (Const(0), Const(-1)):

@@ -6,19 +6,10 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from mllint_bio.events import (
-    Learned,
-    LoopKind,
-    Score,
-    Subject,
-)
+from mllint_bio.events import Learned, LoopKind, Score, Subject
 from mllint_bio.predict import ir
 from mllint_bio.predict.library.contents import blend
-from mllint_bio.predict.values import (
-    Array,
-    Value,
-    role_of_name,
-)
+from mllint_bio.predict.values import Array, Value, role_of_name
 from mllint_bio.rows import UNKNOWN_ROWS, Rows
 
 if TYPE_CHECKING:
