@@ -18,6 +18,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import mllint_bio.predict
 import mllint_bio_rules
 from mllint_bio.catalog import schema
 from mllint_bio.cli.tips import TIPS
@@ -203,11 +204,14 @@ def _settings(_: str) -> str:
 
 
 def _facts_of_the_study(_: str) -> str:
-    """The keys that rules read, each with the rules whose code asks for it."""
+    """The keys that rules read, each with the rules whose code asks for it, or with the interpreter if it does."""
+    predicting = "\n".join(path.read_text("utf-8") for path in Path(mllint_bio.predict.__file__).parent.rglob("*.py"))
     sources = {rule.code: inspect.getsource(sys.modules[rule.__module__]) for rule in rules_of(mllint_bio_rules)}
     rows = []
     for name, key in OPTIONS.items():
         readers = [code for code, text in sorted(sources.items()) if f'options.get("{name}"' in text]
+        if f'options.get("{name}"' in predicting or f'study.get("{name}"' in predicting:
+            readers = ["what the program does with its rows, so all rules"]
         rows.append([f"`{name}`", key.meaning, key.expects, _default(key.default), ", ".join(readers) or "no rule yet"])
     return table(["Key", "Meaning", "Value", "Default", "Read by"], rows)
 

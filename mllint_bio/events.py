@@ -292,7 +292,8 @@ class Split(Event):
     """Rows are divided. how: call, fold, slice, mask, sample, index, random, declared; given: keys whose value is known.
 
     shuffles/seeded/stratified/grouped: True, False or None when not known. parts: in the documented order (train first).
-    names: what the program calls the parts, where it says so at once.
+    names: what the program calls the parts, where it says so at once. identifier: a column that was dropped from the rows and
+    names what they are of, by its name only.
     """
 
     data: Data
@@ -306,6 +307,7 @@ class Split(Event):
     stream: str = ""
     names: tuple[str, ...] = ()
     subject: Subject | None = None
+    identifier: str = ""
 
 
 @_event

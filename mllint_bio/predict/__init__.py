@@ -19,7 +19,7 @@ from mllint_bio.predict.frames import Call, Frame, OutOfBudget
 from mllint_bio.predict.interpreter import Run
 from mllint_bio.predict.project import Module, Project
 from mllint_bio.predict.skeleton import at_hand
-from mllint_bio.predict.values import Array, Func, Klass, Obj, Value
+from mllint_bio.predict.values import Array, Func, Klass, Obj, Value, declared_roles
 from mllint_bio.rows import source
 from mllint_bio.sources import Problem, SourceUnit
 from mllint_bio.trace import Trace
@@ -65,15 +65,16 @@ def programs(project: Project, units: Sequence[SourceUnit], options: Mapping[str
     """Traces of scripts and notebooks among the units; for a module that is no program, of the scripts that drive it."""
     gathered = _Gathering(project, dict(options or {}))
     done: set[Path] = set()
-    for unit in units:
-        module = gathered.module(unit)
-        if module is None:
-            continue
-        if _is_program(module):
-            gathered.program(module, done)
-        elif len(units) == 1:
-            for driver in project.drivers(module):
-                gathered.program(driver, done)
+    with declared_roles(gathered.roles):
+        for unit in units:
+            module = gathered.module(unit)
+            if module is None:
+                continue
+            if _is_program(module):
+                gathered.program(module, done)
+            elif len(units) == 1:
+                for driver in project.drivers(module):
+                    gathered.program(driver, done)
     return gathered.analysis()
 
 
@@ -86,10 +87,11 @@ def functions(
     """Traces of functions and methods that nothing entered, with parameters of unknown role."""
     gathered = _Gathering(project, dict(options or {}))
     gathered.entered |= set(entered)
-    for unit in units:
-        module = gathered.module(unit)
-        if module is not None:
-            gathered.uncalled(module)
+    with declared_roles(gathered.roles):
+        for unit in units:
+            module = gathered.module(unit)
+            if module is not None:
+                gathered.uncalled(module)
     return gathered.analysis()
 
 
@@ -126,6 +128,11 @@ class _Gathering:
         self.entered: set[tuple[str, int, int]] = set()
         self.visited: set[str] = set()
 
+    @property
+    def roles(self) -> dict[str, str]:
+        """Roles of variables by the configuration."""
+        return self.options.get("roles", {})  # type: ignore[return-value]
+
     def analysis(self) -> Analysis:
         """What was gathered."""
         return Analysis(self.traces, list(dict.fromkeys(self.problems)), frozenset(self.entered), frozenset(self.visited))
@@ -148,7 +155,7 @@ class _Gathering:
         if module.path in done:
             return
         done.add(module.path)
-        run = Run(self.project)
+        run = Run(self.project, study=self.options)
         run.run_program(module)
         entry = "notebook" if module.unit.kind == "notebook" else "script"
         self._keep(run, module, entry, "")
@@ -214,7 +221,7 @@ class _Gathering:
         ]
         if not todo:
             return
-        run = Run(self.project, *_FUNCTION_BOUNDS)
+        run = Run(self.project, *_FUNCTION_BOUNDS, self.options)
         try:
             run.run_module(module)
         except (OutOfBudget, RecursionError):

@@ -11,7 +11,7 @@ real objects, its changes are taken back, and the arms are joined.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -59,6 +59,7 @@ E = TypeVar("E", bound=Event)
 # What a run remembers beside events and cells; an excursion puts it back.
 _NOTES = (
     "repeated",
+    "identifiers",
     "patience",
     "keras_models",
     "materialised",
@@ -92,8 +93,11 @@ _MISSING = object()
 class Run:
     """One abstract run of one entry point. `events` is the trace so far."""
 
-    def __init__(self, project: Project, depth: int = MAX_DEPTH, steps: int = MAX_STEPS) -> None:
+    def __init__(
+        self, project: Project, depth: int = MAX_DEPTH, steps: int = MAX_STEPS, study: Mapping[str, object] | None = None
+    ) -> None:
         self.project = project
+        self.study = study or {}  # what the configuration says about the study
         self.depth, self.budget = depth, steps
         self.events: list[Event] = []
         self.told: set[type[Event]] = set()  # types of the events so far, and perhaps of some that were taken back
@@ -111,6 +115,7 @@ class Run:
         self.executed: dict[Path, dict[str, Value]] = {}
         self.main: Module | None = None
         self.repeated: dict[Any, str] = {}  # source of rows -> entity that has several of them
+        self.identifiers: dict[Any, str] = {}  # source of rows -> column that was dropped from them and names what they are of
         self.patience: dict[str, int] = {}  # counter -> Select whose scores it counts
         self.keras_models: dict[int, tuple[Value, Obj]] = {}
         self.materialised: dict[Any, tuple[Value, Obj]] = {}

@@ -11,7 +11,8 @@ Facts are monotone: a join only loses information, and what is not known never p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -500,6 +501,27 @@ _ROLES = {
 }
 
 
+_DECLARED: dict[str, str] = {}
+
+
+@contextmanager
+def declared_roles(roles: Mapping[str, str]) -> Iterator[None]:
+    """While it is entered, these names mean what the configuration says (`full`: no part of the rows)."""
+    before = dict(_DECLARED)
+    _declare(roles)
+    try:
+        yield
+    finally:
+        _declare(before)
+
+
+def _declare(roles: Mapping[str, str]) -> None:
+    if roles != _DECLARED:
+        _DECLARED.clear()
+        _DECLARED.update(roles)
+        role_of_name.cache_clear()
+
+
 @lru_cache(maxsize=16_384)
 def role_of_name(name: str) -> str:
     """train, validation or test, if the identifier or file name says so by itself; empty if it says none or several.
@@ -509,5 +531,7 @@ def role_of_name(name: str) -> str:
     """
     if not name:
         return ""
+    if name in _DECLARED:
+        return _DECLARED[name] if _DECLARED[name] != "full" else ""
     found = {_ROLES[word.lower()] for word in _WORDS.findall(name) if word.lower() in _ROLES}
     return found.pop() if len(found) == 1 else ""

@@ -500,6 +500,15 @@ def test_rows_of_one_patient_split_at_random() -> None:
         assert silent.check(DependentSamplesSplitAtRandom) == []
 
 
+def test_an_identifier_that_was_dropped_is_a_possible_group() -> None:
+    """Its name alone proves nothing: preview, and no second finding where the group is proven."""
+    (finding,) = grouped_split("", identifier="patient_id").check(DependentSamplesSplitAtRandom)
+    assert (finding.variant, finding.preview, finding.confidence) == ("lexicon", True, Confidence.POSSIBLE)
+    (finding,) = grouped_split("patient", identifier="patient_id").check(DependentSamplesSplitAtRandom)
+    assert finding.variant == "group-evidence"
+    assert grouped_split("", identifier="patient_id", grouped=True).check(DependentSamplesSplitAtRandom) == []
+
+
 def test_windows_split_at_random() -> None:
     """Windows of a recording need no further proof of a group."""
     builder = TraceBuilder().load("ecg").resample("ecg", "windows", "window", "numpy.lib.stride_tricks.sliding_window_view")

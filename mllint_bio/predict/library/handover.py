@@ -51,7 +51,7 @@ def _products(run: Run, writer: Path) -> dict[str, tuple[tuple[Fit, Learned], ..
     known = run.project.products.get(module.path)
     if known is None:
         run.project.products[module.path] = {}, frozenset()  # programs that wait for each other's files get nothing
-        other = NewRun(run.project, steps=_STEPS)
+        other = NewRun(run.project, steps=_STEPS, study=run.study)
         other.run_program(module)
         found = {file: tuple(_shaped_by(other, value)) for file, value in other.written.items()}
         known = run.project.products[module.path] = found, frozenset(other.visited)

@@ -34,7 +34,15 @@ from mllint_bio.predict.library.contents import (
     scores_of,
     value_node,
 )
-from mllint_bio.predict.library.notes import ByIdentifier, RandomMask, is_repeated, names_of_another, note_aligned, note_unordered
+from mllint_bio.predict.library.notes import (
+    ByIdentifier,
+    RandomMask,
+    is_repeated,
+    names_of_another,
+    note_aligned,
+    note_column,
+    note_unordered,
+)
 from mllint_bio.predict.values import (
     NONE,
     UNKNOWN,
@@ -218,6 +226,7 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
         if isinstance(first.value, str) and is_opaque(value) and not rowwise:
             return member_of(value, first.value)
         if isinstance(first.value, str):
+            note_column(run, value.rows, first.value)
             return value.but(column=first.value) if value.kind != "dict-like" else value
         if first.value is None or first.value is Ellipsis:
             return value

@@ -129,6 +129,25 @@ def note_repetition(run: Run, rows: Rows, entity: str) -> None:
         run.repeated.setdefault(steps[0], entity)
 
 
+_IDENTIFIER = re.compile(
+    r"(^|_)(patient|subject|participant|donor|individual|animal|mouse|litter|cell_?line|clone|family|pedigree|study|mrn|slide|case)"
+    r"(_?(id|no|num|number|name|code|barcode))?$",
+    re.I,
+)
+
+
+def note_column(run: Run, rows: Rows, column: str, dropped: bool = False) -> None:
+    """Remember that a column was named which the configuration lists among `group-columns`: its table has several rows of each of
+    its values; or that one was dropped whose name says that it is an identifier."""
+    steps = rows.steps()
+    if not steps:
+        return
+    if column in run.study.get("group-columns", ()):  # type: ignore[operator]
+        run.repeated.setdefault(steps[0], column)
+    elif dropped and _IDENTIFIER.search(column):
+        run.identifiers.setdefault(steps[0], column)
+
+
 _VISIT = re.compile(
     r"^(vis(it)?_?(code)?_?(2|num(ber)?|no|id|name)?|time_?point|session(_?id)?|wave|month(_bl)?|baseline)$", re.I
 )
@@ -145,6 +164,13 @@ def repetition_of(run: Run, rows: Rows) -> str:
     steps = rows.steps()
     entity = run.repeated.get(steps[0], "") if steps else ""
     return "" if any(_one_row_each(step, entity) for step in steps) else entity
+
+
+def identifier_of(run: Run, rows: Rows) -> str:
+    """The identifier that was dropped from the rows, unless of each of its values one row is left."""
+    steps = rows.steps()
+    column = run.identifiers.get(steps[0], "") if steps else ""
+    return "" if any(_one_row_each(step, column) for step in steps) else column
 
 
 def _one_row_each(step: Step, entity: str) -> bool:

@@ -43,6 +43,7 @@ from mllint_bio.predict.library.notes import (
     ByIdentifier,
     Distinct,
     note_aligned,
+    note_column,
     note_repetition,
     rows_of_length,
     single_key,
@@ -354,6 +355,10 @@ class Operation:
 
     def drop(self, value: Array, other: Value | None) -> Value:
         if self.over_columns() or self.argument("columns") is not None or not value.has_rows:
+            labels = self.argument("columns") or other
+            for label in labels.items if isinstance(labels, Seq) else (labels,):
+                if isinstance(label, Const) and isinstance(label.value, str):
+                    note_column(self.run, value.rows, label.value, dropped=True)
             named = [a for a in arrays_in(self.argument("columns") or other or UNKNOWN) if a.kind == "columns"]
             return functools.reduce(lambda data, columns: choose_columns(self.run, data, columns), named, value)
         rows = self.argument("index") or other
@@ -380,7 +385,9 @@ class Operation:
         return value.but(rows=value.rows.some(self.run.site(self.call.node))) if array is not None and array.has_rows else value
 
     def pop(self, value: Array, other: Value | None) -> Value:
-        return value.but(column=other.value if isinstance(other, Const) and isinstance(other.value, str) else "")
+        column = other.value if isinstance(other, Const) and isinstance(other.value, str) else ""
+        note_column(self.run, value.rows, column, dropped=True)
+        return value.but(column=column)
 
     def groupby(self, value: Array, other: Value | None) -> Value:
         key = other.value if isinstance(other, Const) and isinstance(other.value, str) else ""

@@ -17,7 +17,9 @@ class DependentSamplesSplitAtRandom(Rule):
     ## What it does
     Reports a random split without groups on data for which the code itself shows that one patient, recording, slide or cell
     line has several rows: grouping by an identifier, rows appended per patient, windows or tiles cut from longer objects
-    (`windows`), repeated identifiers. Folds are the variant `cv`.
+    (`windows`), repeated identifiers, a column that the configuration lists among `group-columns`. Folds are the variant `cv`.
+    Where an identifier was only dropped (`patient_id`) and nothing shows how often its values occur, the finding is possible
+    (`lexicon`, preview).
 
     Not reported: group splitters; a split of the unique identifiers followed by `isin`; one row per entity; splits without
     shuffling.
@@ -53,7 +55,8 @@ class DependentSamplesSplitAtRandom(Rule):
     name = "dependent-samples-split-at-random"
     tip = 7
     severity = Severity.WARNING
-    variants = ("group-evidence", "windows", "cv")
+    variants = ("group-evidence", "windows", "cv", "lexicon")
+    preview_variants = frozenset({"lexicon"})
     remedy = "Split by the entity: GroupShuffleSplit, GroupKFold or StratifiedGroupKFold with its identifier."
 
     def check(self, trace: Trace) -> Iterator[Finding]:
@@ -63,7 +66,18 @@ class DependentSamplesSplitAtRandom(Rule):
         told = set()
         for split in trace.of(Split):
             windows = any(isinstance(step, Derived) and step.how == "window" for step in split.data.rows.steps())
-            if split.at in told or split.shuffles is not True or split.grouped is not False or not (split.data.group or windows):
+            if split.at in told or split.shuffles is not True or split.grouped is not False:
+                continue
+            if not (split.data.group or windows):
+                if split.identifier:
+                    told.add(split.at)
+                    yield self.finding(
+                        split,
+                        f"`{split.identifier}` was dropped and the rows are split at random: if it has several rows, they are in "
+                        "training and evaluation.",
+                        confidence=Confidence.POSSIBLE,
+                        variant="lexicon",
+                    )
                 continue
             told.add(split.at)
             entity = split.data.group or "recording"
