@@ -151,7 +151,8 @@ class Run:
         self.stepped: dict[Loop, tuple[bool, bool]] = {}  # loop with optimizer steps -> (in an inner loop, over a loader)
         self.drawn = 0  # number of arrays that were drawn
         self.indexed: dict[int, tuple[Value, Any]] = {}  # see `first_use`; holds the values, so that no id comes twice
-        self.rounds: tuple[int, ...] = ()  # of the loops around that are executed member by member, which member it is
+        self.unrolled: tuple[Loop, ...] = ()  # the loops around that are executed member by member
+        self.rounds: tuple[int, ...] = ()  # which member of each it is
         self.visits: dict[Any, int] = {}  # (loader, place of the pass) -> number of the pass
         self.backward: Array = UNKNOWN  # the loss of the last backward pass
         self.applied: dict[Subject, Obj] = {}  # networks known only from their use
@@ -682,8 +683,8 @@ class Run:
         return self._repeat(node, loop, enter, node.body, node.orelse)
 
     def _unrolled(self, node: ir.For, loop: Loop, members: Sequence[Value]) -> Flow:
-        outer, rounds = self.loops, self.rounds
-        self.loops = (*outer, loop)
+        outer, unrolled, rounds = self.loops, self.unrolled, self.rounds
+        self.loops, self.unrolled = (*outer, loop), (*unrolled, loop)
         frame = self.frames[-1]
         try:
             for number, member in enumerate(members):
@@ -701,7 +702,7 @@ class Run:
                 if flow is Flow.RAISE:
                     break
         finally:
-            self.loops, self.rounds = outer, rounds
+            self.loops, self.unrolled, self.rounds = outer, unrolled, rounds
         library.loop_done(self, loop)
         return Flow.NEXT
 

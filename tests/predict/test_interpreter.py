@@ -165,6 +165,20 @@ class TestLoops:
         assert [event.mode for event in trace.of(Predict)] == ["train", "eval"]
         assert names(trace).count("Mode") == 1
 
+    def test_models_that_an_unrolled_loop_collects_stay_apart(self, run: Run) -> None:
+        """A later loop over the list they are in goes over each of them; what a branch appends may be missing."""
+        program = SPLIT + """\
+from sklearn.svm import SVC
+fitted = []
+for model in [LogisticRegression(), SVC()]:
+    fitted.append(model.fit(X_train, y_train))
+for model in fitted:
+    print(accuracy_score(y_test, model.predict(X_test)))
+"""
+        assert [score.subject.label for score in run(program).of(Score)] == ["LogisticRegression", "SVC"]
+        perhaps = program.replace("    fitted.append", "    if X.mean() > 0:\n        fitted.append")
+        assert len(list(run(perhaps).of(Score))) == 1
+
     def test_short_lists_of_objects_are_unrolled(self, run: Run) -> None:
         """Each model of a list has its own fit; the loop is one."""
         trace = run(SPLIT + "from sklearn.svm import SVC\nfor m in (LogisticRegression(), SVC()):\n    m.fit(X_train, y_train)\n")

@@ -20,6 +20,7 @@ from mllint_bio.predict.library.contents import (
     is_opaque,
     listing,
     member_of,
+    objects_in,
     of_columns,
     row_count,
     scores_of,
@@ -196,7 +197,7 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
         if nested and run.loops[-1].kind is LoopKind.GROUP and run.loops[-1] not in (value.cells.get("#made") or ()):
             argument = one_of_each(run, argument)
         item = grouped(run, argument, value) if nested >= 2 else argument
-        if nested:
+        if nested and not (objects_in(item) and _once_each(run, value)):
             collect(run, value, _sorted_out(run, value, item))
         else:
             grow(run, value, [item])
@@ -220,6 +221,12 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
     if name in ("index", "count"):
         return Array(kind="scalar", scores=scores_of(value))
     return blend(run, [value, *call.everything()])
+
+
+def _once_each(run: Run, sequence: Seq) -> bool:
+    """Whether the loops that a list grows in are executed member by member, so that models which they append stay apart."""
+    made = sequence.cells.get("#made") or ()
+    return not run.branch[run.round :] and all(loop in run.unrolled for loop in run.loops[len(made) :])
 
 
 def _sorted_out(run: Run, sequence: Seq, value: Value) -> Value:

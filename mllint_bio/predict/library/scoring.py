@@ -81,6 +81,7 @@ def emit_score(run: Run, node: ir.Node, metric: str, family: str, predicted: Arr
         fitted=fitted,
         inputs=inputs,
         chosen=predicted.chosen,
+        target=truth.column,
         **fields,
     )
 

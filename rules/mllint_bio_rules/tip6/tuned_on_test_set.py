@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from mllint_bio.events import Data, Fit, Loop, LoopKind, Predict, Score, Select, Split
 from mllint_bio.findings import Confidence, Finding, Severity
+from mllint_bio.rows import Rows
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
-from mllint_bio_rules.tip7._queries import figures, finals, held_out_confidence, in_fold, role_of, set_aside, untouched
+from mllint_bio_rules.tip7._queries import (
+    figures,
+    finals,
+    held_out_confidence,
+    in_fold,
+    role_of,
+    same_view,
+    set_aside,
+    trainings_of,
+    untouched,
+)
 
 CHOICES = {"hyperparameter": ("hyperparameters are", "hyperparameter"), "features": ("number of features is", "feature-count")}
 
@@ -21,8 +32,9 @@ class TunedOnTestSet(Rule):
     reports the choice when a figure of the same rows is reported and no other held-out part gives one; also a search
     that cross-validates over all rows, those of the test part included, before that part is scored, or before a model
     with the parameters that it found is cross-validated on the same rows. The number
-    of features, chosen this way, is the variant `[feature-count]`. `[all-reported]` (information, preview): all
-    candidates are scored on the test rows and shown, none is named best. Nested cross-validation, rows called test
+    of features, chosen this way, is the variant `[feature-count]`. `[all-reported]` (information): all candidates, or
+    several models, are scored on the test rows and shown, none is named best, and no other rows are left for the one that is
+    taken. Nested cross-validation, rows called test
     when another disjoint part is reported, and the score of a search that leaves a part of the rows untouched for
     later are not faults.
 
@@ -117,6 +129,56 @@ class TunedOnTestSet(Rule):
                 yield self.finding(
                     trace.anchor(score), message, severity=Severity.INFO, confidence=Confidence.LIKELY, variant="all-reported"
                 )
+        yield from self._side_by_side(trace, sweeps)
+
+    def _side_by_side(self, trace: Trace, told: set[Loop | None]) -> Iterator[Finding]:
+        """Different models whose figures on the same test rows are shown, while no others give a final figure."""
+        compared: dict[tuple[Rows, str], dict[object, Score]] = {}
+        for score in figures(trace):
+            subject = score.subject
+            if (
+                subject is None
+                or score.family == "loss"
+                or not _kept_for_the_end(score)
+                or not trainings_of(trace, subject, score)
+            ):
+                continue
+            made = (subject.api, tuple(sorted((name, str(value)) for name, value in subject.given.items())))
+            key = id(subject) if trace.loop(score, LoopKind.MODEL) else made  # folds, seeds and controls make the same model
+            compared.setdefault((score.data.rows, f"{score.truth.name} {score.target}"), {}).setdefault(key, score)
+        for models in compared.values():
+            first, *others = models.values()
+            second = next((score for score in others if not trace.exclusive(first, score)), None)
+            if second is None or _with_baselines(trace, models.values()) or untouched(trace, first.data, role_of(first.data)):
+                continue
+            if any(loop in told for loop in second.loops) or any(same_view(first.data, one.data) for one in trace.of(Select)):
+                continue  # another finding says it
+            yield self.finding(
+                trace.anchor(second),
+                f"`{second.metric}` of {len(models)} models is shown on the same held-out rows, and no others give a final "
+                "figure: naming one of them best would choose on them.",
+                evidence=[("a first model is scored here", first if trace.anchor(first) != trace.anchor(second) else None)],
+                severity=Severity.INFO,
+                confidence=Confidence.LIKELY,
+                variant="all-reported",
+            )
+            return
+
+
+_PROPOSED = ("module", "layer", "pretrained", "trainer", "estimator.deep", "tuner")
+
+
+def _with_baselines(trace: Trace, scores: Collection[Score]) -> bool:
+    """Whether one network or tuned model is compared with plain ones, as tip 2 asks, and not a list of models with each other."""
+    proposed = [score for score in scores if score.subject is not None and score.subject.is_a(*_PROPOSED)]
+    return len(proposed) == 1 and not any(trace.loop(score, LoopKind.MODEL) for score in scores)
+
+
+def _kept_for_the_end(score: Score) -> bool:
+    """Whether the rows are called test, or are proven to be held out by a split that is no cross-validation."""
+    role, rows = role_of(score.data), score.data.rows
+    proven = held_out_confidence(score) is Confidence.CERTAIN and not in_fold(rows)
+    return rows.known and (role == "test" or (not role and proven))
 
 
 def _ready(trace: Trace, score: Score, loop: Loop | None) -> bool:
