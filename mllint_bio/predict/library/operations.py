@@ -493,7 +493,9 @@ class Operation:
         if value.scores and not self.name.startswith("sort_"):  # a table of results in order is still the whole table
             return choose(self.run, self.call.node, value, "sort")
         if self.name == "sort_values" and value.scores:
-            return results.in_order(value, self.argument("by"))
+            return results.in_order(
+                value, self.argument("by"), self.argument("ascending") or (UNKNOWN if self.call.open else Const(True))
+            )
         if self.name == "sort_values":
             return value.but(ordered="sorted", order=None, unordered=None)
         return value.but(unordered=None)

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Results:
-    """What the owner of a table of figures tells: its columns, and the one by which its rows were put in order."""
+    """What the owner of a table of figures tells: its columns, the one by which its rows were put in order, and whether upwards."""
 
     columns: Dict
     order: str = ""
+    rising: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,13 +66,13 @@ def column(table: Array, key: object) -> Array | None:
     return found.but(kind="figure") if found.scores else None
 
 
-def in_order(table: Array, by: Value | None) -> Array:
+def in_order(table: Array, by: Value | None, ascending: Value) -> Array:
     """The table after its rows were put in the order of a column."""
-    by = by.items[0] if isinstance(by, Seq) and by.items else by
+    by, ascending = (one.items[0] if isinstance(one, Seq) and one.items else one for one in (by, ascending))
     key = by.value if isinstance(by, Const) else None
     if not isinstance(table.owner, Results) or column(table, key) is None or not isinstance(key, str):
         return table
-    return table.but(owner=Results(table.owner.columns, key))
+    return table.but(owner=Results(table.owner.columns, key, bool(ascending.value) if isinstance(ascending, Const) else None))
 
 
 def is_ranked(table: Array) -> bool:
@@ -86,4 +87,6 @@ def first_row(run: Run, node: ir.Node, table: Array, indices: Sequence[Value]) -
     if not isinstance(table.owner, Results) or not table.owner.order or not indices or indices[0] not in (Const(0), Const(-1)):
         return None
     figures = column(table, table.owner.order)
-    return choose(run, node, figures, "max", key=True) if figures is not None else None
+    rising = table.owner.rising
+    how = "sorted" if rising is None else "min" if rising == (indices[0] == Const(0)) else "max"
+    return choose(run, node, figures, how, key=True) if figures is not None else None
