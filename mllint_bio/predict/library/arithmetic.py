@@ -111,6 +111,10 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
         if data.kind == "noise" and data.drawn.known and other.stat is not None and other.rows == data.drawn:
             x, y = (as_data(a), b) if data is a else (a, as_data(b))
             return as_drawn(binary(run, node, x, op, y), data)
+    if a.stat is not None and (b.stat is not None or b.kind == "scalar" or isinstance(right, Const)):
+        return _of_statistics(a, b)
+    if b.stat is not None and (a.kind == "scalar" or isinstance(left, Const)):
+        return _of_statistics(b, a)
     linear = _linear(a, left, op, b, right)
     if linear is not None or (a.kind == "scalar" and b.kind == "scalar"):
         merged = blend(run, [x for x in (a, b) if x is not UNKNOWN])
@@ -219,6 +223,12 @@ def _apply_statistic(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> Va
     subject = Subject(api=f"statistic.{method}", role="statistic", at=site, name=stat.name)
     number = run.emit(Fit, site, subject=same_subject(run, site, subject), role="statistic", data=stat.view(), method=method)
     return data.but(learned=data.learned | learned | {Learned(number, "statistic", rows)}, linear=None, mask=None)
+
+
+def _of_statistics(stat: Array, other: Array) -> Array:
+    """`highest - lowest`, `deviation + 1e-8`: what is computed of a statistic and of numbers is one of the same rows."""
+    learned = stat.learned | other.learned if other.stat is not None else stat.learned
+    return stat.but(learned=learned, scores=stat.scores | other.scores, linear=None, mask=None)
 
 
 def filled(run: Run, value: Array, other: Value | None, method: str) -> Array:

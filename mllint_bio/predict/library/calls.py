@@ -1234,7 +1234,8 @@ def _literal_of(value: Any, classes: Value) -> Value:
 def _extreme(run: Run, name: str, call_: Call) -> Value:
     merged = blend(run, call_.everything())
     if isinstance(call_.node, ir.Call) and len(call_.node.args) == 2 and any(map(_written_number, call_.node.args)):
-        return merged  # `max(1 - auc, 1e-12)` bounds a figure
+        bounded = [one for one in call_.args if isinstance(one, Array) and one.stat is not None]
+        return bounded[0] if bounded else merged  # `max(1 - auc, 1e-12)` bounds a figure, `max(deviation, 1e-8)` a statistic
     first, key = call_.at(0), call_.kwargs.get("key")
     judges = merged.scores or objects_in(first)  # a figure may be an attribute of what is compared
     if judges and isinstance(key, Func) and name != "sorted" and first is not None:

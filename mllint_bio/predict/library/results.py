@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Results:
-    """What the owner of a table of figures tells: its columns, the one by which its rows were put in order, and whether upwards."""
+    """What the owner of a table of figures tells: its columns, the one that put its rows in order, and whether upwards."""
 
     columns: Dict
     order: str = ""
@@ -68,7 +68,8 @@ def column(table: Array, key: object) -> Array | None:
 
 def in_order(table: Array, by: Value | None, ascending: Value) -> Array:
     """The table after its rows were put in the order of a column."""
-    by, ascending = (one.items[0] if isinstance(one, Seq) and one.items else one for one in (by, ascending))
+    by = by.items[0] if isinstance(by, Seq) and by.items else by
+    ascending = ascending.items[0] if isinstance(ascending, Seq) and ascending.items else ascending
     key = by.value if isinstance(by, Const) else None
     if not isinstance(table.owner, Results) or column(table, key) is None or not isinstance(key, str):
         return table
