@@ -437,8 +437,8 @@ class Score(Event):
     direction: up, down or empty; data: the rows scored (and the prediction that was scored); truth: the labels; cross_validated:
     the figure comes from folds made inside the call; subject: whose predictions; swapped: the arguments stand in the other order
     than the API's; averaging: literal `average=`. fitted: rows that the subject had learned from at that moment. chosen: ids of
-    the Select events whose choice (a threshold) shaped the scored value; empty if none or not known. target: the column of the
-    labels in their table, if the program names it."""
+    the Select events whose choice (a threshold, an epoch) shaped the scored value; empty if none or not known. target: the column
+    of the labels in their table, if the program names it."""
 
     metric: str
     family: str

@@ -66,7 +66,7 @@ class Array(Value):
     members: facts of each of the arrays that are bundled into it, rows in step (a data set of inputs and labels).
     drawn: of random numbers, the rows that they are if they are used as data (see `as_data`).
     visit: which pass over its loader it was collected in (see `Data.visit`). chosen: ids of the Select events that chose it (a
-    threshold).
+    threshold, or the predictions of the best epoch so far).
     """
 
     kind: str = "unknown"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from mllint_bio.predict.library.contents import (
 from mllint_bio.predict.library.notes import ByIdentifier, RandomMask
 from mllint_bio.predict.library.scoring import divided, emit_score, hand_error, hand_hits, of_one_pass, true_positives
 from mllint_bio.predict.values import (
+    EMPTY,
     UNKNOWN,
     Array,
     Choice,
@@ -264,7 +265,7 @@ def compare(run: Run, node: ir.Compare, left: Value, op: str, right: Value) -> V
     if figure is not None and (a is None or b is None or not (a.has_rows and b.has_rows) or a.kind == b.kind):
         return as_columns(figure)
     if a is not None and b is None and a.has_rows and a.prediction is None and a.kind not in ("scalar", "item", "batch"):
-        return a.but(kind="mask", mask=((run.site(node), "cmp"), True), linear=None)  # compared with one of several values
+        return a.but(kind="mask", mask=_same_value(run, node, a, op, right), linear=None)
     if a is not None and a.activation and a.prediction is None and op in (">", ">=", "<", "<=") and isinstance(right, Const):
         return a.but(activation="class", linear=None, mask=None)
     if a is None or b is None:
@@ -277,8 +278,24 @@ def compare(run: Run, node: ir.Compare, left: Value, op: str, right: Value) -> V
             return a.but(kind="mask", mask=(Equals(column, right.value), op == "=="), linear=None)
         return a.but(kind="mask", mask=((column, _positive(op), right.value), op in ("<", "<=")), linear=None)
     if a.has_rows and a.kind not in ("scalar", "item", "batch"):
-        return a.but(kind="mask", mask=((run.site(node), "cmp"), True), linear=None)
+        return a.but(kind="mask", mask=_same_value(run, node, a, op, right), linear=None)
     return blend(run, [left, right]).but(linear=None)
+
+
+def _same_value(run: Run, node: ir.Compare, a: Array, op: str, other: Value) -> tuple[Hashable, bool]:
+    """`table["fold"] == fold`, `table["fold"] != fold`: comparisons of one column with the very same value part the rows."""
+    one = isinstance(other, Choice) or (
+        isinstance(other, Array) and other.kind in ("scalar", "param", "config", "unknown", "item")
+    )
+    column = a.column or a.name
+    if not one or not column or op not in ("==", "!=") or other in (UNKNOWN, EMPTY):
+        return (run.site(node), "cmp"), True
+    known: Hashable = other
+    if isinstance(other, Array) and other.loop is not None:
+        known = other.loop  # as the sides of a split into folds, which each round has anew
+    elif isinstance(other, Array) and other.kind == "config" and other.name:
+        known = other.name  # an option is read again wherever it is needed
+    return (a.rows, column, known), op == "=="
 
 
 def _positive(op: str) -> str:

@@ -689,7 +689,8 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         return EMPTY
     if first is None:
         first = call_.at(0) or next(iter(call_.kwargs.values()), None) or UNKNOWN
-    if op == "keep" and isinstance(first, Obj) and first.is_a("loader", "dataset"):
+    bar = entry.path == "tqdm.tqdm" and isinstance(first, (Seq, Dict))  # around `enumerate(loader)`, `zip(names, models)`
+    if op == "keep" and (bar or (isinstance(first, Obj) and first.is_a("loader", "dataset"))):
         return first  # a progress bar around a loader is that loader
     operation = Operation(run, call_, name, entry.params, entry.fields)
     if op in ("concat", "columns"):

@@ -452,6 +452,8 @@ def kept(run: Run, number: int, node: ir.If, before: dict[str, Value], flow: Flo
             continue
         if isinstance(value, Array) and value.loop in run.cutoff_loops:
             env[name] = value.but(chosen=frozenset({number}), loop=None)
+        elif isinstance(value, Array) and value.prediction is not None and not value.scores:
+            env[name] = value.but(chosen=value.chosen | {number})  # the predictions of the best one so far
         if name in tested or scores_of(value):
             keeps.add("score")
         if isinstance(value, Array) and value.kind == "weights":

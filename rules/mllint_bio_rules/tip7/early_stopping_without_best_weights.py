@@ -83,4 +83,6 @@ class EarlyStoppingWithoutBestWeights(Rule):
         """Whether the score is made once after training by the model that was stopped or captured."""
         subject = event.subject if isinstance(event, (Select, Weights)) else None
         same = subject is None or score.subject is None or subject is score.subject
+        if any(isinstance(select := trace.event(n), Select) and select.what != "threshold" for n in score.chosen):
+            return False  # the predictions of the best epoch were kept
         return same and trace.loop(score, LoopKind.EPOCH) is None and trace.reported(score) and not trace.exclusive(event, score)
