@@ -748,7 +748,8 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     if op in ("stat", "argmax", "sort") and seq and value.scores and not by_row:
         if name in ("max", "min", "argmax", "argmin", "nanmax", "nanmin", "amax", "amin", "argsort", "sort", "nanargmax"):
             return choose(run, call_.node, value, name)
-        return value.but(kind="figure")
+        figure = value.but(kind="figure")
+        return figure if figure.shown else contents.condensed(figure, name)  # the mean of the largest of each fold stays that
     if op == "sample" and isinstance(first, Seq) and not value.has_rows:
         operation._draw(op, UNKNOWN)
         if first.items and all(isinstance(item, Const) and isinstance(item.value, bool) for item in first.items):

@@ -329,12 +329,36 @@ def _chosen_in(run: Run, loop: Loop, scores: frozenset[int]) -> str:
     if _of_parts(run, loop, scores):
         return ""
     inside = [e for e in run.events[-400:] if any(one is loop for one in e.loops)]
-    if loop.kind is LoopKind.OTHER:
+    kind = loop.kind
+    if kind is LoopKind.OTHER:
         stepped = any(isinstance(e, Step) for e in inside) and not _trains_anew(inside, loop)
-        return "epoch" if stepped or _trained_on(inside) else "hyperparameter"
-    if loop.kind is LoopKind.SEED and any(isinstance(e, Split) and e.how in ("call", "random", "sample") for e in inside):
+        if stepped or _trained_on(inside):
+            return "epoch"
+        if not _only_counts(run, loop) or any(isinstance(e, Draw) and e.purpose == "noise" for e in inside):
+            return "hyperparameter"
+        kind = LoopKind.SEED
+    if kind is LoopKind.SEED and any(isinstance(e, Split) and e.how in ("call", "random", "sample") for e in inside):
         return "split"  # every seed has its own test rows
-    return _WHAT[loop.kind]
+    return _WHAT[kind]
+
+
+def _only_counts(run: Run, loop: Loop) -> bool:
+    """Whether the variable of a loop over numbers is told to the reader at most: all rounds do the same."""
+    node = run.bodies.get(loop)
+    if (
+        not isinstance(node, ir.For)
+        or not isinstance(node.target, ir.Name)
+        or not _text_matches(_text_of(node.iterable), "range")
+    ):
+        return False
+    inside = [one for statement in node.body for one in ir.walk(statement)]
+    told = {
+        id(one)
+        for call in inside
+        if isinstance(call, ir.Call) and isinstance(call.func, ir.Name) and call.func.name == "print"
+        for one in ir.walk(call)
+    }
+    return all(id(one) in told for one in inside if isinstance(one, ir.Name) and one.name == node.target.name)
 
 
 def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | None:

@@ -115,6 +115,8 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
         if best is not None:
             return best
     result = _select_rows(run, target, indices, node, rowwise)
+    if target.unordered and isinstance(result, Array) and isinstance(index, Const) and isinstance(index.value, int):
+        return result.but(unordered=None)  # the one file that was found: which it is does not part its rows
     return result
 
 

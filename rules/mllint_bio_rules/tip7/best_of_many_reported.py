@@ -61,8 +61,9 @@ class BestOfManyReported(Rule):
             if select.what not in MANY or select.at in told or (select.what == "epoch" and not select.keeps <= {"score"}):
                 continue
             scores = [s for n in sorted(select.scores) if isinstance(s := trace.event(n), Score) and trace.held_out(s)]
-            after = [r for r in trace.of(Report) if r.id > select.id and r.scores & select.scores and _outside(r, scores)]
-            shown = frozenset().union(*(r.shown for r in after)) if after else frozenset()
+            told_of = [r for r in trace.of(Report) if r.scores & select.scores and _outside(r, scores)]
+            after = [r for r in told_of if r.id > select.id]
+            shown = frozenset().union(*(r.shown for r in told_of)) if after else frozenset()
             if not scores or not after or shown & {"mean", "median", "spread", "each"}:
                 continue
             if not shown & {"max", "min"} and len(after) > 1:
