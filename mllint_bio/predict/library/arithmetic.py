@@ -41,7 +41,7 @@ from mllint_bio.predict.values import (
     join_all,
     options,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Rows, union
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Part, Rows, union
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
@@ -303,12 +303,18 @@ def _positive(op: str) -> str:
     return "<|>=" if op in ("<", ">=") else "<=|>"
 
 
+_ROWS = frozenset({"table", "array", "batch", "dataset", "loader"})
+
+
 def _identity(left: Value, op: str, right: Value) -> Value:
     if isinstance(right, Const) and (right.value is None or isinstance(right.value, bool)):
         if isinstance(left, Const):
             return Const((left.value is right.value) == (op == "is"))
         if isinstance(left, (Obj, Seq, Dict, Func)):
             return Const(op == "is not")
+        cut = isinstance(left, Array) and any(isinstance(step, Part) for step in left.rows.steps()[-1:])
+        if isinstance(left, Array) and left.has_rows and (left.kind in _ROWS or cut):
+            return Const(op == "is not")  # `if X_val is not None`, asked of rows that were handed in
     return UNKNOWN
 
 

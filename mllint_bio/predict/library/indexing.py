@@ -86,6 +86,8 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
         if value.rest is None and "#default" in value.cells:
             entered(run, value, index, run.call(value.cells["#default"], Call(node, [], {})))
         one = value.element()
+        if isinstance(index, Array) and _looked_up(index, one):
+            return index.but(linear=None, mask=None)
         if isinstance(one, Array) and one.has_rows and not value.items:  # one entry of many: not all of their rows
             key = run.first_use(index, node) if isinstance(index, Array) else run.site(node)
             return one.but(rows=one.rows.some(key))
@@ -118,6 +120,16 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
     if target.unordered and isinstance(result, Array) and isinstance(index, Const) and isinstance(index.value, int):
         return result.but(unordered=None)  # the one file that was found: which it is does not part its rows
     return result
+
+
+def _looked_up(index: Array, entry: Value) -> bool:
+    """Whether rows are looked up in a mapping of their codes (`[names[label] for label in told]`): they stay what they are."""
+    entries = options(entry)
+    if index.scores or index.kind in ("scalar", "unique") or not all(isinstance(one, (Const, Array)) for one in entries):
+        return False
+    if index.prediction is None and not index.learned:
+        return index.has_rows and all(isinstance(one, Const) for one in entries)
+    return not any(isinstance(one, Array) and (one.scores or one.kind in ("table", "dataset", "loader")) for one in entries)
 
 
 def entered(run: Run, mapping: Dict, key: Value | None, value: Value) -> Value:
