@@ -841,7 +841,8 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     if inputs and yields == "table" and kind != "file":
         rows = inputs[0].rows
     if isinstance(location, Array) and location.kind in ("item", "batch") and location.has_rows:  # one file of a listing
-        return location.but(kind="array", rows=location.rows.some((run.site(call_.node), run.calls)))
+        shape = "table" if entry.path.startswith("pandas.") else "array"
+        return location.but(kind=shape, rows=location.rows.some((run.site(call_.node), run.calls)))
     data = Array(kind={"dataset": "dataset", "loader": "loader"}.get(yields, "table"), rows=rows, name="")
     if isinstance(location, Array) and location.unordered:
         data = data.but(unordered=location.unordered)
