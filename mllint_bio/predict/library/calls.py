@@ -673,7 +673,9 @@ _LAYOUT = frozenset({"columns", "dtype", "device", "name"})  # what a table or t
 
 
 def _array(run: Run, entry: Entry, call_: Call) -> Value:
-    return _apply(run, entry, call_)
+    made = _apply(run, entry, call_)
+    sliced = entry.path.startswith("tensorflow.data.Dataset.from_tensor") and isinstance(made, Array) and made.has_rows
+    return made.but(kind="dataset") if sliced and isinstance(made, Array) else made
 
 
 def _apply(run: Run, entry: Entry, call_: Call) -> Value:
@@ -843,6 +845,8 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     if isinstance(location, Array) and location.kind in ("item", "batch") and location.has_rows:  # one file of a listing
         shape = "table" if entry.path.startswith("pandas.") else "array"
         return location.but(kind=shape, rows=location.rows.some((run.site(call_.node), run.calls)))
+    if yields == "dataset" and isinstance(location, Array) and location.has_rows:  # the records of these files
+        return location.but(kind="dataset")
     data = Array(kind={"dataset": "dataset", "loader": "loader"}.get(yields, "table"), rows=rows, name="")
     if isinstance(location, Array) and location.unordered:
         data = data.but(unordered=location.unordered)

@@ -331,6 +331,8 @@ class Operation:
         if self.name == "reindex" and (self.over_columns() or self.argument("columns") is not None):
             note_aligned(self.run, value)
             return value
+        if value.kind == "dataset" and self.name == "take":
+            return self.head(value, other)
         index = as_array(other) if other is not None else None
         for candidate in self.call.everything():
             array = as_array(candidate)
@@ -350,6 +352,8 @@ class Operation:
         if not value.has_rows:
             return value
         bound = bound_of(other) if other is not None else Bound(5.0)
+        if self.name == "skip":
+            return value.but(rows=value.rows.slice(bound, None, value.order))
         low = Bound(-bound.constant, tuple((s, -f) for s, f in bound.terms)) if bound else None
         return value.but(rows=value.rows.slice(low, None, value.order))
 
