@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ def piece(run: Run, value: Value, position: int, names: Sequence[str], node: ir.
     if value.kind in ("batch", "item", "stat", "scalar", "noise") or value.prediction is not None:
         return value
     roles = [role_of_name(name) for name in names]
-    if len({r for r in roles if r}) >= 2:  # what comes out is called train and test: different parts of what went in
+    if _are_parts(names, roles):  # what comes out is called train and test: different parts of what went in
         key = (run.site(node), roles[position] or position)
         rows = (
             value.rows.some(key)
@@ -87,6 +88,16 @@ def piece(run: Run, value: Value, position: int, names: Sequence[str], node: ir.
     if value.kind == "unknown" and len(names) > 1:
         return value
     return value
+
+
+_ROLE = re.compile(r"train(ing)?|trn|test(ing)?|tst|val(id(ation)?)?|dev|eval(uation)?|hold_?out", re.I)
+
+
+def _are_parts(names: Sequence[str], roles: Sequence[str]) -> bool:
+    """Whether names tell parts from each other (`X_train, X_test`), as against the members of one (`X_val, y_val, w_test`)."""
+    told = [(_ROLE.sub("*", name), role) for name, role in zip(names, roles, strict=True) if role]
+    different = {role for _, role in told}
+    return len(different) >= 2 and (len(told) == len(different) or len({base for base, _ in told}) < len(set(told)))
 
 
 def _one_drawn(element: Value, position: int) -> Value:
