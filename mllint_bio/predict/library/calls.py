@@ -49,6 +49,8 @@ _SEED_HELPER = ("seed", "determin", "reproduc")
 
 def call(run: Run, path: str, call_: Call) -> Value:
     """Call a library name."""
+    if path == "collections.deque":
+        path = "builtins.list"
     if path.startswith("builtins."):
         return _builtin(run, path[9:], call_)
     entry = catalog.lookup(path)
@@ -1253,7 +1255,7 @@ def _extreme(run: Run, name: str, call_: Call) -> Value:
     if by_figure and name == "sorted":
         return results.ranked(merged, "key" in call_.kwargs)
     if by_figure:
-        return choose(run, call_.node, merged, name, key="key" in call_.kwargs)
+        return choose(run, call_.node, merged, name, key="key" in call_.kwargs, running=len(call_.args) == 2)
     if name == "sorted":
         if isinstance(first, Array):
             return first.but(unordered=None, ordered="" if first.ordered == "unordered" else first.ordered)

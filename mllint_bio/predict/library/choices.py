@@ -403,10 +403,14 @@ def _is_check(node: ir.Expr) -> bool:
     if isinstance(node, ir.Subscript):  # `if result["history"]`; a flag is called after what it says
         keys = [str(key.value) for key in node.index if isinstance(key, ir.Constant)]
         return not any(_FLAG.search(name) for name in (_text_of(node), *keys))
+    if isinstance(node, ir.Compare) and isinstance(node.left, ir.Compare):  # `(losses > best) == True`
+        return _is_check(node.left)
     if isinstance(node, ir.Compare):  # `loss == loss`, `loss is None`, `gain > 0`
         against_zero = any(isinstance(other, ir.Constant) and other.value == 0 for _, other in node.rest)
         return against_zero or not any(operator[:1] in "<>" for operator, _ in node.rest)
     called = node.func if isinstance(node, ir.Call) else None
+    if isinstance(called, ir.Attribute) and isinstance(called.value, ir.Compare):  # `(losses > best).all()`
+        return _is_check(called.value)
     return isinstance(called, (ir.Name, ir.Attribute)) and bool(_CHECKS.search(called.name))
 
 
@@ -592,8 +596,10 @@ def _text_of_test(node: ir.Expr) -> list[str]:
     return found
 
 
-def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False) -> Value:
-    """max, min, argmax or sorting over figures: the best of them is taken. `key`: what the figures belong to is taken."""
+def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False, running: bool = False) -> Value:
+    """max, min, argmax or sorting over figures: the best of them is taken. `key`: what the figures belong to is taken.
+
+    `running`: the better of two is kept in every round, `best = max(best, auc)`."""
     if _mixed(run, value.scores) or _metric(run, value.scores) == "confusion_matrix":  # the largest entry of a matrix is no best
         return value
     thresholds = [n for n in value.scores if isinstance(e := run.events[n], Score) and e.metric in _CURVES]
@@ -610,7 +616,7 @@ def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False
     elif isinstance(value, Array) and value.kind == "history":
         what = "epoch"
     else:
-        what = (
+        what = (what_is_chosen(run, value.scores) if running else "") or (
             _chosen_in(run, repeated[-1], value.scores)
             if repeated
             else what_is_chosen(run, value.scores) or ("model" if len(value.scores) > 1 else "")
