@@ -107,7 +107,7 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
     if op == "-" and a.kind in ("index", "set") and b.kind in ("index", "set") and a.has_rows and b.has_rows:
         return a.but(rows=a.rows.without(b.rows), order=None)
     if op == "@":
-        return a.but(linear=None, mask=None, activation="linear") if a.has_rows or a.drawn.known else b
+        return product(node.left if isinstance(node, ir.Binary) else None, a, b)
     for data, other in ((a, b), (b, a)):
         if data.kind == "noise" and data.drawn.known and other.stat is not None and other.rows == data.drawn:
             x, y = (as_data(a), b) if data is a else (a, as_data(b))
@@ -150,6 +150,23 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
     else:
         result = result.but(activation="")
     return result.but(scores=result.scores | handwritten, linear=None, mask=None, sign=_sign(left, a, op, right, b))
+
+
+_TURNED = frozenset({"T", "mT", "H", "transpose", "t"})
+
+
+def _is_turned(expression: ir.Expr | None) -> bool:
+    """Whether a factor is written as the transpose of something: `basis.T`, `basis.transpose()`, `np.transpose(basis)`."""
+    if isinstance(expression, ir.Call):
+        expression = expression.func
+    return isinstance(expression, ir.Attribute) and expression.name in _TURNED
+
+
+def product(left: ir.Expr | None, a: Array, b: Array) -> Array:
+    """A matrix product: rows of the first factor. A transposed first factor is summed over its rows, which the product has not."""
+    if not (a.has_rows or a.drawn.known) or (a.rows != b.rows and _is_turned(left)):
+        a = b.but(learned=a.learned | b.learned) if a.learned else b
+    return a.but(linear=None, mask=None, activation="linear")
 
 
 def _in_both(rows: Rows, other: Rows) -> Rows:

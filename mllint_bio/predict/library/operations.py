@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
 from mllint_bio.events import Fit, Learned, Resample, Split, Subject
+from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call, Updated
 from mllint_bio.predict.library import results
 from mllint_bio.predict.library.arithmetic import (
@@ -19,6 +20,7 @@ from mllint_bio.predict.library.arithmetic import (
     compare_prediction,
     filled,
     negated,
+    product,
     values_and_indices,
 )
 from mllint_bio.predict.library.choices import choose
@@ -139,6 +141,10 @@ class Operation:
                 mask=None,
                 activation="" if self.name not in ("clamp", "clip", "abs", "float", "relu") else value.activation,
             )
+        if self.name in ("dot", "matmul") and isinstance(other, Array) and isinstance(self.call.node, ir.Call):
+            func, args = self.call.node.func, self.call.node.args
+            left = args[0][1] if len(args) > 1 else func.value if isinstance(func, ir.Attribute) else None
+            return product(left, value, other)
         if self.name in ("eq", "ne") and value.prediction is not None:
             return compare_prediction(self.run, self.call.node, value, "==", as_array(other) or UNKNOWN, other)  # type: ignore[arg-type]
         if self.name == "replace":

@@ -64,7 +64,9 @@ def emit_score(run: Run, node: ir.Node, metric: str, family: str, predicted: Arr
     prediction = predicted.prediction
     subject = prediction.subject if prediction else None
     fitted = prediction.fitted if prediction and prediction.fitted.known else prediction_fitted(subject)
-    rows = predicted.rows if predicted.has_rows else truth.rows
+    rows = predicted.rows
+    if not predicted.has_rows:  # the truth of one sample says nothing of the others
+        rows = truth.rows.some(run.site(node)) if truth.kind == "item" and truth.has_rows else truth.rows
     data = predicted.but(rows=rows, name=predicted.name or truth.name)
     view = data.view()
     if not view.named_role and role_of_name(truth.name):
