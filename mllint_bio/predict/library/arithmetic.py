@@ -163,7 +163,7 @@ def _is_turned(expression: ir.Expr | None) -> bool:
 
 
 def product(left: ir.Expr | None, a: Array, b: Array) -> Array:
-    """A matrix product: rows of the first factor. A transposed first factor is summed over its rows, which the product has not."""
+    """A matrix product: rows of the first factor, save that those of a transposed one are summed over."""
     if not (a.has_rows or a.drawn.known) or (a.rows != b.rows and _is_turned(left)):
         a = b.but(learned=a.learned | b.learned) if a.learned else b
     return a.but(linear=None, mask=None, activation="linear")
@@ -392,9 +392,8 @@ def compare_prediction(run: Run, node: ir.Compare, a: Array, op: str, b: Array, 
         and (other.has_rows or other.kind in ("item", "batch", "array"))
     ):
         if not run.inside_forward and not run.sifting and not predicted.scores:
-            number = emit_score(
-                run, node, "accuracy", "label", predicted, other, direction="up", handwritten=True, decomposable=True
-            )
+            metric = "recall" if predicted.owner == "one class" else "accuracy"
+            number = emit_score(run, node, metric, "label", predicted, other, direction="up", handwritten=True, decomposable=True)
             return predicted.but(kind="hits", scores=predicted.scores | {number}, prediction=None, mask=None)
         return predicted.but(kind="hits", mask=None)
     if op in (">", ">=", "<", "<=") and not predicted.scores:

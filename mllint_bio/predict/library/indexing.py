@@ -43,6 +43,7 @@ from mllint_bio.predict.library.notes import (
     note_column,
     note_unordered,
 )
+from mllint_bio.predict.library.scoring import names_truth, within_class
 from mllint_bio.predict.values import (
     NONE,
     UNKNOWN,
@@ -82,6 +83,8 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
             member = value.items.get(index.value) if is_hashable(index.value) else None
             if member is None and "#default" in value.cells:
                 return entered(run, value, index, run.call(value.cells["#default"], Call(node, [], {})))
+            if member is None and isinstance(value.rest, Array) and value.rest.kind in ("batch", "item"):
+                return subscript(run, value.rest, indices, node)  # a field that came with the batch
             return member if member is not None else value.rest if value.rest is not None else UNKNOWN
         if value.rest is None and "#default" in value.cells:
             entered(run, value, index, run.call(value.cells["#default"], Call(node, [], {})))
@@ -319,6 +322,8 @@ def by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: 
     if index.kind == "noise" and index.order is not None and value.has_rows and not index.drawn.known:
         index = Array(kind="mask", mask=(RandomMask(index.order), True))  # `np.random.choice([True, False], len(table))`
     if index.kind == "mask" or index.mask is not None:
+        if value.has_rows and (value.scores or value.prediction is not None) and names_truth(index):
+            value = within_class(run, node, value)
         learned = value.learned | {fact for fact in index.learned if fact.kind.startswith("selector")}
         if not value.has_rows:
             return value.but(learned=learned)
@@ -523,6 +528,9 @@ def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.N
         cut: Array | None = next((one for one in where if is_cut(one)), None)
         if cut is not None and (receiver.prediction is not None or not receiver.has_rows) and receiver.kind != "indexer":
             return cut.but(kind="array", name=receiver.name, mask=None)  # `labels[scores > threshold] = 1`
+    named = not isinstance(where, str) and len(where) == 1 and isinstance(where[0], Const) and isinstance(where[0].value, str)
+    if named and receiver.kind in ("batch", "item") and isinstance(value, Array) and value.prediction is not None:
+        return Dict({where[0].value: value}, receiver)  # `batch["pred"] = model(batch["image"])`: the labels stay labels
     content = value if isinstance(value, Array) and value.kind == "noise" else data_of(value)
     label = value if isinstance(where, str) else run.labelled(value, whole=True)
     if label is not value and isinstance(label, Array):

@@ -173,7 +173,7 @@ def _group_statistic(run: Run, value: Array, call: Call) -> Array:
 def _undescribed_method(run: Run, value: Array, name: str, call: Call) -> Value:
     merged = blend(run, [value if value.kind != "empty" else UNKNOWN, *call.everything()])
     if value.kind == "config":
-        return Array(kind="config", name=name, owner=value.owner)
+        return Array(kind="config", name=name, owner=value.owner, chosen=value.chosen)
     if name.startswith("add") and value.kind == "unknown" and merged.scores - value.scores:  # a table of results takes them up
         return Updated(value.but(scores=merged.scores), merged)
     if value.has_rows and value.kind in ("param", "unknown", "table", "array", "item", "dataset"):

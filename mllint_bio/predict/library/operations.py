@@ -51,7 +51,7 @@ from mllint_bio.predict.library.notes import (
     single_key,
     with_statistic,
 )
-from mllint_bio.predict.library.scoring import as_figure
+from mllint_bio.predict.library.scoring import as_figure, names_truth, within_class
 from mllint_bio.predict.values import NONE, UNKNOWN, Array, Const, Ext, Func, Seq, Value
 from mllint_bio.rows import UNKNOWN_ROWS, Bound
 
@@ -403,6 +403,8 @@ class Operation:
         key = other.value if isinstance(other, Const) and isinstance(other.value, str) else ""
         if key and value.has_rows:
             note_repetition(self.run, value.rows, key)
+            if value.scores and names_truth(UNKNOWN.but(column=key)):
+                value = within_class(self.run, self.call.node, value)
         return value.but(kind="groups", column="", owner=key or None)
 
     def unique(self, value: Array, other: Value | None) -> Value:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from mllint_bio.events import Learned, LoopKind, Score, Subject
+from mllint_bio.events import Event, Learned, LoopKind, Score, Subject
 from mllint_bio.predict import ir
 from mllint_bio.predict.library.contents import blend
 from mllint_bio.predict.values import Array, Value, role_of_name
@@ -104,12 +105,36 @@ def prediction_fitted(subject: Subject | None) -> Rows:
 _TRUTH = re.compile(r"(^|_)(y|labels?|targets?|true|truth|gt|gold|actual)($|_)", re.I)
 
 
+def names_truth(array: Array) -> bool:
+    """Whether a column or a variable is called like the true classes."""
+    return any(map(_TRUTH.search, (array.name, array.column)))
+
+
+def within_class(run: Run, node: ir.Node, value: Array) -> Array:
+    """Predictions or hits among the rows of one true class: what is counted there is the recall of the class, no accuracy."""
+    if value.prediction is not None and not value.scores:
+        return value.but(owner="one class")
+    scores = {number: run.events[number] for number in value.scores}
+    counts = {n: s for n, s in scores.items() if isinstance(s, Score) and s.handwritten and s.metric == "accuracy"}
+    if not counts:
+        return value
+    recalls = {run.emit(Score, node, **{**_facts(score), "metric": "recall"}) for score in counts.values()}
+    return value.but(scores=value.scores - counts.keys() | recalls)
+
+
+def _facts(score: Score) -> dict[str, Any]:
+    return {one.name: getattr(score, one.name) for one in fields(Score) if one.name not in _PLACE}
+
+
+_PLACE = frozenset(one.name for one in fields(Event))
+
+
 def true_positives(run: Run, node: ir.Node, a: Array, b: Array) -> frozenset[int]:
     """A predicted class together with the true one: what precision and recall are counted from."""
     predicted, other = (a, b) if a.prediction is not None else (b, a)
     side = (node.right if predicted is a else node.left) if isinstance(node, ir.Binary) else node
-    names = (other.name, other.column, side.name if isinstance(side, ir.Name) else "")
-    truth = other.has_rows and other.prediction is None and any(_TRUTH.search(name) for name in names)
+    named = names_truth(other) or isinstance(side, ir.Name) and _TRUTH.search(side.name)
+    truth = other.has_rows and other.prediction is None and named
     if not truth or run.inside_forward:
         return frozenset()
     return frozenset({emit_score(run, node, "confusion_matrix", "label", predicted, other, handwritten=True, decomposable=True)})
