@@ -21,6 +21,8 @@ def remedy(program: Program, diagnostic: Diagnostic) -> Remedy:
     """Seeds for the generators that the finding names; a seed call without a constant gets one."""
     if diagnostic.variant == "n-jobs":
         return random_state.of_estimator(program, diagnostic)
+    if any("a generator of its own" in text for text, _ in diagnostic.evidence):
+        raise Unsafe("no call seeds a generator that the program makes itself")
     streams = list(dict.fromkeys(match[1] for text, _ in diagnostic.evidence for match in _STREAM.finditer(text)))
     edits = [seeding(program, streams)]
     for text, place in diagnostic.evidence:

@@ -8,7 +8,9 @@ from mllint_bio.events import Seed, Split
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
-from mllint_bio_rules.tip3.streams import DECISIVE, consumers, importance, kept, seed_calls, unseeded
+from mllint_bio_rules.tip3.streams import DECISIVE, consumers, generator_of, importance, kept, seed_calls, unseeded
+
+LISTED = {"own": "a generator without a seed"}
 
 
 class NoSeed(Rule):
@@ -16,8 +18,8 @@ class NoSeed(Rule):
 
     ## What it does
     Reports a script or notebook that trains or splits, or that scores or writes a random clustering or embedding,
-    draws from a global generator (Python's `random`, NumPy, PyTorch, TensorFlow), and seeds none of them, in
-    whatever module of the project. Calls that are no seed do not count: `np.random.seed()` without a value,
+    draws from a global generator (Python's `random`, NumPy, PyTorch, TensorFlow) or from one that it makes without a
+    seed (`np.random.default_rng()`), and seeds none of them, in whatever module of the project. Calls that are no seed do not count: `np.random.seed()` without a value,
     `torch.seed()`, the clock or the process id. There is one finding per program; it lists who draws from which
     generator. A seed helper whose code is out of reach counts as a seed, and so do frameworks that seed by default
     (`TrainingArguments`, `seed_everything`). A program that only splits, and writes the parts to disk, is not
@@ -74,13 +76,13 @@ class NoSeed(Rule):
         if not draws or (draws[0].purpose not in DECISIVE and not trace.studies):
             return
         certain = draws[0].purpose in DECISIVE
-        listed = "; ".join(f"{consumers(found)} ({stream})" for stream, found in streams.items())
+        listed = "; ".join(f"{consumers(found)} ({LISTED.get(stream, stream)})" for stream, found in streams.items())
         unseeds = next((seed for seed in trace.of(Seed) if seed.unseeds), None)
         yield self.finding(
             trace.anchor(draws[0]),
             f"This run draws random numbers that nothing seeds, so its result cannot be reproduced: {listed}.",
             evidence=[
-                *((f"`{found[0].what}` draws from the {stream} generator", found[0]) for stream, found in streams.items()),
+                *((f"`{found[0].what}` draws from {generator_of(stream)}", found[0]) for stream, found in streams.items()),
                 (f"`{unseeds.call}` is no seed: it differs on every run" if unseeds else "", unseeds),
             ],
             confidence=Confidence.CERTAIN if certain else Confidence.LIKELY,

@@ -8,7 +8,7 @@ from mllint_bio.events import Draw, Seed, Split
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
-from mllint_bio_rules.tip3.streams import DECISIVE, consumers, seed_calls, unseeded
+from mllint_bio_rules.tip3.streams import DECISIVE, consumers, generator_of, seed_calls, unseeded
 
 MOST = 3
 
@@ -71,7 +71,7 @@ class SeedCoverageGap(Rule):
                     continue
             verb = "draws" if len({draw.what for draw in draws}) == 1 else "draw"
             message = (
-                f"`{seed.call}` is called, but {consumers(draws)} {verb} from the {stream} generator, which it does not seed."
+                f"`{seed.call}` is called, but {consumers(draws)} {verb} from {generator_of(stream)}, which it does not seed."
             )
             remedy = f"Seed this generator too: {seed_calls([stream])}, or give the call a seed of its own."
             if late is not None:
@@ -83,7 +83,7 @@ class SeedCoverageGap(Rule):
                 message,
                 evidence=[
                     ("seeded here, too late", late) if late else (f"seeds {known} only", seed),
-                    (f"draws from the {stream} generator", draws[0]),
+                    (f"draws from {generator_of(stream)}", draws[0]),
                 ],
                 confidence=Confidence.CERTAIN if draws[0].purpose in DECISIVE else Confidence.LIKELY,
                 remedy=remedy,

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mllint_bio.events import Draw, Fit, Loader, Predict, Report, Save, Score, Seed, Split, Step, Subject, Unresolved, Weights
+from mllint_bio.events import (
+    Draw,
+    Fit,
+    Generator,
+    Loader,
+    Predict,
+    Report,
+    Save,
+    Score,
+    Seed,
+    Split,
+    Step,
+    Subject,
+    Unresolved,
+    Weights,
+)
 from mllint_bio.trace import Trace
 
 # Consumers whose numbers reach the result for sure; what `noise` and `other` are used for is not known.
@@ -19,13 +34,15 @@ SEED_CALLS = {
     "torch-cuda": "torch.manual_seed(SEED)",
     "tensorflow": "tf.keras.utils.set_random_seed(SEED)",
     "jax": "jax.random.PRNGKey(SEED)",
+    "own": "np.random.default_rng(SEED)",
 }
 
 
 def unseeded(trace: Trace) -> dict[str, list[Draw]]:
-    """Draws from global streams that no seed reaches and that can change the result, by stream, the decisive first.
+    """Draws from global streams that no seed reaches and that can change the result, by stream, the decisive first; under `own`
+    those of generators that the program makes without a seed.
 
-    Left out: objects with a generator of their own; initial weights and the order of batches where no network is trained; initial
+    Left out: other objects with a generator of their own; initial weights and the order of batches where no network is trained; initial
     weights that stored ones replace before the training; noise after the last training or split (jitter of a plot); splits whose
     parts nothing uses; numbers that augmentation draws in loader workers, which torch seeds itself once `torch.manual_seed` was
     called; the default of a command-line option (a port, the number of a run); a loader that is looked into before the seed and
@@ -37,12 +54,14 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
     networks = (fit.subject.is_a("estimator.deep", "module", "trainer") for fit in trace.of(Fit))
     trained = any(True for _ in trace.of(Step)) or any(networks)
     idle = {split.at for split in trace.of(Split) if predicts_only(trace) or unused(trace, split)}
+    generators = {id(event.subject) for event in trace.of(Generator) if not event.seeded}
     found: dict[str, list[Draw]] = {}
     for stream, draws in trace.unseeded_draws().items():
         kept = [
             draw
             for draw in draws
-            if (draw.purpose in DECISIVE or draw.id < end and draw.purpose != "option")
+            if (stream != "own" or id(draw.subject) in generators)
+            and (draw.purpose in DECISIVE or draw.id < end and draw.purpose != "option")
             and (trained or draw.purpose != "init" and not (draw.purpose == "order" and draw.subject is not None))
             and not (workers and draw.purpose == "augment" and stream in ("python", "numpy"))
             and not _drawn_anew(trace, draw)
@@ -140,6 +159,11 @@ def kept(trace: Trace, split: Split) -> bool:
 def importance(draw: Draw) -> tuple[bool, bool, int]:
     """Sort key: splits, estimators, initial weights and order of samples, then augmentation, then noise; early before late."""
     return draw.purpose not in DECISIVE, draw.purpose == "augment", draw.id
+
+
+def generator_of(stream: str) -> str:
+    """The generator of a stream, in words."""
+    return "a generator of its own" if stream == "own" else f"the {stream} generator"
 
 
 def seed_calls(streams: Iterable[str]) -> str:
