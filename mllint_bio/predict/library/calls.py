@@ -306,7 +306,7 @@ def _path_call(call_: Call) -> Value:
     parts = [v.value if isinstance(v, Const) else v.name if isinstance(v, Array) else "" for v in call_.args]
     text = "/".join(str(p) for p in parts if p)
     if all(isinstance(v, Const) for v in call_.args) and call_.args:
-        return constant(text)
+        return constant(text if parts[-1] or not text else f"{text}/")  # an empty last part makes it a folder
     merged = [a for v in call_.args for a in arrays_in(v)]
     unordered = next((a.unordered for a in merged if a.unordered), None)
     return Array(kind="text", name=text[:120], unordered=unordered)
@@ -1158,7 +1158,8 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
         return _collection_builtin(run, name, call_)
     if name == "open":
         text = _text(first)
-        return Array(kind="text", name=text, rows=run.source(call_.node, text) if text else UNKNOWN_ROWS)
+        rows = run.source_of(call_.node, text, text if isinstance(first, Const) else None) if text else UNKNOWN_ROWS
+        return Array(kind="text", name=text, rows=rows)
     if name in ("exit", "quit"):
         return Ext("!exit")
     if (

@@ -475,7 +475,7 @@ def _is_full(index: Seq) -> bool:
 
 
 def _slice_rows(run: Run, value: Array, index: Seq, node: ir.Node) -> Array:
-    if not value.has_rows:
+    if not value.has_rows or (value.kind == "text" and value.owner == "line"):  # some fields of one line
         return value
     step = index.items[2]
     if isinstance(step, Const) and step.value not in (None, 1):

@@ -41,6 +41,8 @@ def iterated(run: Run, value: Value, node: ir.Node) -> Value:
             return value.but(kind="scalar")
         if value.kind == "loader":
             return value.but(kind="batch", visit=run.visit(value.loader, node))
+        if value.kind == "text":
+            return value.but(owner="line", linear=None, mask=None, drawn=UNKNOWN_ROWS)
         kind = "item" if value.kind in ("table", "array", "dataset") else value.kind
         return value.but(kind=kind, linear=None, mask=None, drawn=UNKNOWN_ROWS)
     return UNKNOWN

@@ -42,8 +42,8 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
     """Draws from global streams that no seed reaches and that can change the result, by stream, the decisive first; under `own`
     those of generators that the program makes without a seed.
 
-    Left out: other objects with a generator of their own; initial weights and the order of batches where no network is trained; initial
-    weights that stored ones replace before the training; noise after the last training or split (jitter of a plot); splits whose
+    Left out: other objects with a generator of their own; initial weights and the order of batches where no network is trained;
+    initial weights that stored ones replace before the training; noise after the last training or split (jitter of a plot); splits whose
     parts nothing uses; numbers that augmentation draws in loader workers, which torch seeds itself once `torch.manual_seed` was
     called; the default of a command-line option (a port, the number of a run); a loader that is looked into before the seed and
     read again after it; and, before the seed, layers that nothing trains or applies, a network that is tried out and then built
