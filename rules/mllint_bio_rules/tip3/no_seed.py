@@ -21,10 +21,10 @@ class NoSeed(Rule):
     draws from a global generator (Python's `random`, NumPy, PyTorch, TensorFlow) or from one that it makes without a
     seed (`np.random.default_rng()`), and seeds none of them, in whatever module of the project. Calls that are no
     seed do not count: `np.random.seed()` without a value, `torch.seed()`, the clock or the process id. There is one
-    finding per program; it lists who draws from which generator. A seed helper whose code is out of reach counts as a seed, and so do frameworks that seed by default
-    (`TrainingArguments`, `seed_everything`). A program that only splits, and writes the parts to disk, is not
-    reported: the split is drawn once and kept. Nor is the self-test of a module, which takes a step on random numbers
-    and keeps and tells nothing.
+    finding per program; it lists who draws from which generator. A seed helper whose code is out of reach counts as a
+    seed, and so do frameworks that seed by default (`TrainingArguments`, `seed_everything`). A program that only
+    splits, and writes the parts to disk, is not reported: the split is drawn once and kept. Nor is the self-test of a
+    module, which takes a step on random numbers and keeps and tells nothing.
 
     ## Why it is bad
     Initial weights, the order of the samples and the split differ on every run. Nobody can reproduce the reported

@@ -43,11 +43,11 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
     those of generators that the program makes without a seed.
 
     Left out: other objects with a generator of their own; initial weights and the order of batches where no network is trained;
-    initial weights that stored ones replace before the training; noise after the last training or split (jitter of a plot); splits whose
-    parts nothing uses; numbers that augmentation draws in loader workers, which torch seeds itself once `torch.manual_seed` was
-    called; the default of a command-line option (a port, the number of a run); a loader that is looked into before the seed and
-    read again after it; and, before the seed, layers that nothing trains or applies, a network that is tried out and then built
-    anew, and the number that becomes the seed.
+    initial weights that stored ones replace before the training; noise after the last training or split (jitter of a plot);
+    splits whose parts nothing uses; numbers that augmentation draws in loader workers, which torch seeds itself once
+    `torch.manual_seed` was called; the default of a command-line option (a port, the number of a run); a loader that is looked
+    into before the seed and read again after it; and, before the seed, layers that nothing trains or applies, a network that is
+    tried out and then built anew, and the number that becomes the seed.
     """
     end = max((event.id for event in trace.of(Fit, Step, Split)), default=-1)
     workers = trace.seeded("torch") and any(loader.workers != 0 for loader in trace.of(Loader))
