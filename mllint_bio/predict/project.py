@@ -23,8 +23,9 @@ from mllint_bio.predict import skeleton as skeletons
 from mllint_bio.sources import SourceUnit
 
 if TYPE_CHECKING:
-    from mllint_bio.events import Fit, Learned, Site
+    from mllint_bio.events import Site
     from mllint_bio.predict.ir import Node
+    from mllint_bio.predict.library.handover import Product
     from mllint_bio.predict.skeleton import Skeleton
     from mllint_bio.predict.values import Const
     from mllint_bio.sources import Problem
@@ -108,8 +109,10 @@ class Project:
         self._resolved: dict[tuple[str, Path, tuple[str, ...]], Path | None] = {}
         self._held: dict[Path, frozenset[str]] = {}  # what lies in a directory
         self._reach: dict[tuple[Path, int], bool] = {}
-        self._writes: dict[Path, dict[Path, frozenset[str]]] = {}  # folder -> program -> files that it names where it writes
-        self.products: dict[Path, tuple[dict[str, tuple[tuple[Fit, Learned], ...]], frozenset[Path]]] = {}  # see `handover`
+        self._writes: dict[
+            tuple[Path, str], dict[Path, frozenset[str]]
+        ] = {}  # folder, pattern -> program -> files that it writes
+        self.products: dict[Path, tuple[dict[str, Product], frozenset[Path]]] = {}  # see `handover`
 
     def module(self, path: Path) -> Module:
         """The module of a file of the project."""
@@ -201,19 +204,27 @@ class Project:
         )
 
     def writer(self, file: str, reader: Path) -> Path | None:
-        """The program beside `reader` that writes this file, by text; None if several do, or if the folder has too many."""
-        folder = reader.parent
-        if folder not in self._writes:
-            self._writes[folder] = {
-                path: frozenset(name.decode("utf-8", "replace") for name in _WRITES.findall(_bytes(path)))
-                for path in _beside(reader)
-            }
-        found = [path for path, files in self._writes[folder].items() if file in files and path != reader]
+        """The program beside `reader` that writes this file, by text; None if several do, or if the folder has too many.
+
+        A file with a whole path may be written by a program of a folder beside that of `reader`.
+        """
+        found = [path for path in self._writers(file, reader.parent, "*") if path != reader]
+        if not found and os.path.isabs(file) and reader.parent != self.root:
+            found = self._writers(file, reader.parent.parent, "*/*")
         return found[0] if len(found) == 1 else None
+
+    def _writers(self, file: str, folder: Path, pattern: str) -> list[Path]:
+        if (folder, pattern) not in self._writes:
+            self._writes[folder, pattern] = {
+                path: frozenset(name.decode("utf-8", "replace") for name in _WRITES.findall(_bytes(path)))
+                for path in _programs(folder, pattern)
+            }
+        return [path for path, files in self._writes[folder, pattern].items() if file in files]
 
     def consulted(self, reader: Path) -> set[str]:
         """Files beside a program that were looked through for what they write."""
-        return {str(path) for path in self._writes.get(reader.parent, ())}
+        folders = (reader.parent, "*"), (reader.parent.parent, "*/*")
+        return {str(path) for key in folders for path in self._writes.get(key, ())}
 
     @cached_property
     def files(self) -> list[Path]:
@@ -307,7 +318,7 @@ class Project:
 
 
 _WRITES = re.compile(
-    rb"(?:\.to_(?:csv|excel|pickle|parquet|feather)|\bnp\.save|\bnumpy\.save|\bdump)\((?:[^()\n]*,)?\s*\\?[\"']([^\"'\\\n]+)\\?[\"']"
+    rb"(?:\.to_(?:csv|excel|pickle|parquet|feather)|\bnp\.save|\bnumpy\.save|\bdump)\((?:[^()\n]*,)?\s*[rR]?\\?[\"']([^\"'\\\n]+)\\?[\"']"
 )
 _RESTORES = re.compile(
     rb"load_state_dict\(|load_weights\(|load_model\(|load_from_checkpoint\(|latest_checkpoint\(|joblib\.load\("
@@ -345,10 +356,10 @@ def _names_baseline(data: bytes) -> bool:
     return b"baseline" in data.lower() and _CALLED_BASELINE.search(data) is not None
 
 
-def _beside(reader: Path) -> list[Path]:
-    """Programs of a folder, unless there are too many for one pipeline."""
+def _programs(folder: Path, pattern: str) -> list[Path]:
+    """Programs of a folder, or of the folders in it, unless there are too many for one pipeline."""
     try:
-        found = sorted(path for path in reader.parent.iterdir() if path.suffix in (".py", ".ipynb"))
+        found = sorted(path for path in folder.glob(pattern) if path.suffix in (".py", ".ipynb"))
         return [path for path in found if path.stat().st_size <= _LARGEST] if len(found) <= _PIPELINE else []
     except OSError:
         return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mllint_bio.events import Fit, Load, Score
+from mllint_bio.events import Fit, Load, Score, Split
 from mllint_bio.rows import YES
 from tests.predict.conftest import Run
 
@@ -66,3 +66,22 @@ def test_own_files_hold_the_rows_that_were_written(run: Run) -> None:
     for write, same in (("test.to_csv('part.csv')", True), ("test.to_csv('part.csv', mode='a')", False)):
         (first, last) = run(text.format(write)).of(Load)
         assert (last.data.rows.subset(first.data.rows) is YES) is same
+
+
+def test_several_rows_of_one_entity_stay_several(run: Run) -> None:
+    """A table of several rows a patient has them for its readers, wherever the file with its whole path was written."""
+    write = """
+import pandas as pd
+visits, chosen = pd.read_csv("/data/visits.csv"), pd.DataFrame()
+for patient in visits["patient"].unique():
+    chosen = pd.concat([chosen, visits[visits["patient"] == patient].iloc[:5]])
+chosen.to_csv(r"{}")
+"""
+    for writer, place, same in (
+        ("tables/scale.py", "scaled.csv", False),
+        ("models/scale.py", "scaled.csv", True),
+        ("tables/scale.py", "/data/scaled.csv", True),
+    ):
+        files = {writer: write.format(place)}
+        (split,) = run(READ.replace("scaled.csv", place), files, name="models/main.py").of(Split)
+        assert (split.data.group == "patient") is same, (writer, place)

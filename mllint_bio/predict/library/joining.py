@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mllint_bio.events import Resample, Site
+from mllint_bio.events import Load, Resample, Site
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library.contents import as_data, as_drawn, blend
@@ -26,6 +26,9 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
         members = filled or members  # what is read from files round by round is of other rows each time
     if over_columns:
         return side_by_side(run, members)
+    longer = _grown_from_one_table(run, members, run.site(call.node))
+    if longer is not None:
+        return longer
     if not members:
         return next((part for part in parts if part.kind == "empty"), UNKNOWN)
     drawn = [part for part in members if part.kind == "noise" and part.drawn.known and not part.has_rows]
@@ -70,6 +73,23 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
         owner="grown" if grown else None if repeated else merged.owner,
         group=next((p.group for p in members if p.group), ""),
     )
+
+
+def _grown_from_one_table(run: Run, members: Sequence[Array], site: Site) -> Array | None:
+    """`chosen = concat([chosen, table[...]])`: a table that was empty before a loop gets more of another's rows in every round.
+
+    Not so where each round reads a file: those are other rows each time.
+    """
+    growing = [part for part in members if part.kind == "empty" or part.owner == "grown"]
+    added = [part for part in members if part not in growing]
+    if len(growing) != 1 or len(added) != 1 or added[0].kind != "table" or added[0].prediction is not None or not run.loops:
+        return None
+    one, source = added[0], added[0].rows.steps()[:1]
+    loads = [event for event in run.events if isinstance(event, Load) and event.data.rows.steps()[:1] == source]
+    if not loads or any(run.loops[-1] in event.loops for event in loads):
+        return None
+    merged = blend(run, [*growing, one])
+    return merged.but(kind="table", rows=one.rows.some(site), owner="grown", order=None, linear=None, mask=None, name="")
 
 
 def _with_copies(run: Run, members: Sequence[Array], site: Site) -> Sequence[Array]:

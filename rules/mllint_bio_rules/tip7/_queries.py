@@ -93,8 +93,8 @@ def leaks(trace: Trace) -> Iterator[Leak]:
     """Learned state that some held-out evaluation depends on although it had seen the evaluated rows, once per place.
 
     Left out: state that only the evaluated rows shaped (a transform fitted again on the test rows is another fault), what each
-    file of many tells of itself (recordings that are put together later), and state that reaches inner validation folds while a
-    reported evaluation of the same state on other rows stays clean.
+    file or group of many tells of itself (recordings or patients that are put together later), and state that reaches inner
+    validation folds while a reported evaluation of the same state on other rows stays clean.
     """
     seen: set[Site] = set()
     for fit, learned, _ in trace.leaks():
@@ -139,7 +139,10 @@ def _stored(trace: Trace, seen: set[Site]) -> Iterator[Leak]:
 
 
 def _of_each_file(trace: Trace, fit: Fit, score: Score) -> bool:
-    """Whether a loop reads one file after the other and learns from each, and the files are evaluated together after it."""
+    """Whether a loop reads one file after the other, or takes one group of the rows, and learns from each, and they are evaluated
+    together after it."""
+    if any(loop.kind is LoopKind.GROUP and loop not in score.loops for loop in fit.loops):
+        return True
     loops = [loop for load in trace.of(Load) if load.data.rows.same_table(fit.data.rows) for loop in load.loops]
     return any(loop in fit.loops and loop not in score.loops and loop.kind in _OVER_FILES for loop in loops)
 
