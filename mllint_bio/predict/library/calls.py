@@ -1042,7 +1042,7 @@ def copied(run: Run, obj: Obj, node: ir.Node) -> Obj:
         arguments=obj.subject.arguments,
         unknown_arguments=obj.subject.unknown_arguments,
         parts=list(obj.subject.parts),
-        facts=dict(obj.subject.facts),
+        facts={**obj.subject.facts, "copy": True},
     )
     twin = Obj(subject, obj.klass, obj.entry)
     twin.cells.update(obj.cells)

@@ -23,6 +23,7 @@ from mllint_bio.events import (
     Site,
     Step,
     Subject,
+    Unresolved,
     Weights,
     ZeroGrad,
 )
@@ -1087,6 +1088,12 @@ def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | 
     if name in _PREPARES and value.kind == "config" and call.args:
         return call.args[0] if len(call.args) == 1 else Seq("tuple", list(call.args))
     if name == "step" and value.kind in ("unknown", "param") and _stepped(run, call):
+        return NONE
+    # Of one of the layers: `for layer in net.children(): layer.reset_parameters()`, `layer.kernel.assign(...)`.
+    parts = value.kind == "parameters" and "reset" in name or name == "assign" and value.name in ("kernel", "bias", "weight")
+    if parts or name in ("set_weights", "load_weights", "load_state_dict"):
+        owners = value.owner if isinstance(value.owner, tuple) else ()
+        run.emit(Unresolved, call.node, name=name, touches=tuple(one.subject for one in owners if isinstance(one, Obj)))
         return NONE
     if name in ("cuda", "to") and (
         value.has_rows or value.prediction is not None or value.kind in ("batch", "item", "array", "unknown", "param")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from mllint_bio.events import Event, LoopKind, Resample, Score, Step
+from mllint_bio.events import Build, Draw, Event, Fit, LoopKind, Resample, Score, Split, Step, Unresolved, Weights
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -19,7 +20,8 @@ class TrainTestOverlap(Rule):
     ## What it does
     Reports evaluation rows that overlap the training rows of the scored model: slices that intersect (`X[:800]`, `X[700:]`),
     two independent random draws from one table, a test set that is the whole table, a model fitted on all rows and scored on
-    the part called test, validation data cut from the training rows that are all fitted (`val-in-train`).
+    the part called test, validation data cut from the training rows that are all fitted (`val-in-train`), a network that is
+    built before a loop over folds, learns in every one and is scored in every one (`carried-over`).
 
     Not reported: complements (`df.drop(train.index)`, masks and their negation), adjacent slices, folds of one splitter, the
     whole table scored by a program without held-out score (MLB701), a last refit on all rows.
@@ -50,7 +52,7 @@ class TrainTestOverlap(Rule):
     name = "train-test-overlap"
     tip = 7
     severity = Severity.ERROR
-    variants = ("val-in-train",)
+    variants = ("val-in-train", "carried-over")
     remedy = "Make the evaluation rows the complement of the training rows."
 
     def check(self, trace: Trace) -> Iterator[Finding]:
@@ -74,6 +76,19 @@ class TrainTestOverlap(Rule):
                 told.add(fit.at)
                 message = f"The validation rows of `{fit.subject.label}` are among the rows that it is fitted on."
                 yield self.finding(fit, message, variant="val-in-train")
+        for fit, score, fold in _carried_over(trace):
+            if fold.at not in told:
+                told.add(fold.at)
+                name = fit.subject.name or fit.subject.label
+                yield self.finding(
+                    fold,
+                    f"`{name}` is built before the folds and goes on learning in each: the rows that `{score.metric}` scores in "
+                    "one fold are training rows of the folds before.",
+                    evidence=[("built here", fit.subject.at), ("trained here", fit), ("scored here", score)],
+                    confidence=Confidence.CERTAIN if trace.resolved else Confidence.LIKELY,
+                    remedy="Build the network anew in every fold, or put its first weights back.",
+                    variant="carried-over",
+                )
 
     def _overlap(self, trace: Trace, score: Score) -> tuple[Event | None, Confidence]:
         """The place that makes the overlap, None without one."""
@@ -103,6 +118,46 @@ class TrainTestOverlap(Rule):
             return score, Confidence.CERTAIN if made else Confidence.LIKELY
         fits = trainings_of(trace, score.subject, score)
         return fits[-1] if fits else score, Confidence.CERTAIN if made else Confidence.LIKELY
+
+
+# Their `fit` starts anew, whatever they were before.
+_STARTS_ANEW = ("sklearn.", "skorch.", "scikeras.", "pytorch_tabnet.", "autokeras.")
+
+
+def _carried_over(trace: Trace) -> Iterator[tuple[Fit, Score, Split]]:
+    """Networks that learn in every fold without being built anew or put back, with a figure of a fold that reaches a reader."""
+    for loop in dict.fromkeys(loop for fit in trace.of(Fit) if (loop := trace.loop(fit, LoopKind.FOLD)) is not None):
+        inside = [event for event in trace.events if trace.inside(event, loop)]
+        if any(_may_reset(event) for event in inside):
+            continue
+        for fit in inside:
+            if not isinstance(fit, Fit) or not fit.role.startswith("estimator.deep") or not in_fold(fit.data.rows):
+                continue
+            parts = fit.subject.everything()
+            built = any(draw.purpose == "init" and draw.id < fit.id and draw.subject in parts for draw in trace.of(Draw))
+            if not built or fit.subject.api.startswith(_STARTS_ANEW) or fit.subject.facts.get("copy"):
+                continue
+            fold = split_of(trace, fit.data.rows)
+            if fold is None or fold.how != "fold":
+                continue
+            scores = (s for s in inside if isinstance(s, Score) and s.subject is fit.subject and trace.reported(s))
+            score = next((s for s in scores if s.data.rows.subset(fold.parts[-1])), None)
+            if score is not None:
+                yield fit, score, fold
+
+
+_RESETS = re.compile(r"reset|init|assign|weight|clone|copy|build|model|net", re.IGNORECASE)
+
+
+def _may_reset(event: Event) -> bool:
+    """Whether a network may be built, or get other weights, here."""
+    if isinstance(event, Unresolved):
+        return bool(_RESETS.search(event.name)) or any(one.is_a("layer", "module", "estimator") for one in event.touches)
+    return (
+        isinstance(event, Build)
+        or (isinstance(event, Draw) and event.purpose == "init")
+        or (isinstance(event, Weights) and event.action == "load")
+    )
 
 
 def _of_training(trace: Trace, score: Score) -> bool:
