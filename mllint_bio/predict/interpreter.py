@@ -588,7 +588,7 @@ class Run:
             known = True
         if known is not None:
             return self.block(node.body if known else node.orelse)
-        choice = library.selection_test(self, node.test, test)
+        choice = library.selection_test(self, node, test)
         if choice is None:
             library.patience_test(self, node)
             test = library.counted(self, node.test, test)

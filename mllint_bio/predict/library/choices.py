@@ -361,8 +361,9 @@ def _only_counts(run: Run, loop: Loop) -> bool:
     return all(id(one) in told for one in inside if isinstance(one, ir.Name) and one.name == node.target.name)
 
 
-def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | None:
+def selection_test(run: Run, branch: ir.If, test: Value) -> dict[str, Any] | None:
     """Fields of the Select event for an `if` that compares scores in a loop; None if it is none."""
+    node = branch.test
     scores = scores_of(test)
     if not scores or not run.loops or not isinstance(test, (Array, Choice)) or (isinstance(test, Array) and test.kind == "hits"):
         return None
@@ -374,7 +375,7 @@ def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | Non
     if isinstance(test, Choice) and any(isinstance(one, (Seq, Dict)) for one in test.options):  # whether there are results
         return None
     what = what_is_chosen(run, scores)
-    if not what or what == "batch" or (what != "epoch" and _against_number(node)):
+    if not what or what == "batch" or (what != "epoch" and (_against_number(node) or _only_counts(branch))):
         return None
     as_figure(run, scores)
     return {
@@ -386,6 +387,13 @@ def selection_test(run: Run, node: ir.Expr, test: Value) -> dict[str, Any] | Non
         "keeps": frozenset(),
         "metric": _metric(run, scores),
     }
+
+
+def _only_counts(branch: ir.If) -> bool:
+    """Whether an `if` counts rounds and no more, as a permutation test does: nothing is kept of the round that did well."""
+    if branch.orelse or not all(isinstance(statement, ir.AugAssign) for statement in branch.body):
+        return False
+    return all(isinstance(s.value, ir.Constant) and s.value.value == 1 for s in branch.body if isinstance(s, ir.AugAssign))
 
 
 _CHECKS = re.compile(r"^(is_?(nan|inf|finite|null|na|none)|not_?(null|na)|hasattr|isinstance|any|all|len)$", re.I)
