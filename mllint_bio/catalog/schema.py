@@ -150,6 +150,7 @@ OPERATIONS: dict[str, str] = {
     "isin": "membership mask",
     "negate": "complement of a mask",
     "difference": "indices that are not in the other set: setdiff1d",
+    "intersection": "identifiers that are in both sets: intersect1d",
     "where": "indices at which a mask holds",
     "sort": "rows in sorted order",
     "codes": "integer codes of categories, learned from these rows: factorize, cat.codes, get_dummies",

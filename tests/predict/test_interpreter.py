@@ -167,7 +167,9 @@ class TestLoops:
 
     def test_models_that_an_unrolled_loop_collects_stay_apart(self, run: Run) -> None:
         """A later loop over the list they are in goes over each of them; what a branch appends may be missing."""
-        program = SPLIT + """\
+        program = (
+            SPLIT
+            + """\
 from sklearn.svm import SVC
 fitted = []
 for model in [LogisticRegression(), SVC()]:
@@ -175,6 +177,7 @@ for model in [LogisticRegression(), SVC()]:
 for model in fitted:
     print(accuracy_score(y_test, model.predict(X_test)))
 """
+        )
         assert [score.subject.label for score in run(program).of(Score)] == ["LogisticRegression", "SVC"]
         perhaps = program.replace("    fitted.append", "    if X.mean() > 0:\n        fitted.append")
         assert len(list(run(perhaps).of(Score))) == 1

@@ -41,7 +41,7 @@ from mllint_bio.predict.values import (
     join_all,
     options,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Part, Rows, union
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Part, union
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
@@ -97,7 +97,7 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
     if op in ("&", "|"):
         names = {"index", "set", "unique"}
         if a.kind in names and b.kind in names and a.has_rows and b.has_rows:
-            return a.but(rows=_in_both(a.rows, b.rows) if op == "&" else union([a.rows, b.rows]), order=None)
+            return in_both(run, node, a, b) if op == "&" else a.but(rows=union([a.rows, b.rows]), order=None)
         return _combine_masks(run, node, a, op, b)
     for extreme, other in ((a, right), (b, left)):
         if isinstance(extreme.owner, tuple) and extreme.owner[:1] == ("chosen",) and isinstance(other, Const):
@@ -169,9 +169,13 @@ def product(left: ir.Expr | None, a: Array, b: Array) -> Array:
     return a.but(linear=None, mask=None, activation="linear")
 
 
-def _in_both(rows: Rows, other: Rows) -> Rows:
-    """Rows whose identifiers are in two sets of identifiers."""
-    return other if other.subset(rows) else rows if rows.subset(other) else rows.some(("in both", other))
+def in_both(run: Run, node: ir.Node, a: Array, b: Array) -> Array:
+    """Identifiers that are in two sets of identifiers; where one set is not known, some of the other."""
+    if not (a.has_rows and b.has_rows):
+        one, unknown = (a, b) if a.has_rows else (b, a)
+        return one.but(rows=one.rows.some(run.first_use(unknown, node)), order=None)
+    rows = b.rows if b.rows.subset(a.rows) else a.rows if a.rows.subset(b.rows) else a.rows.some(("in both", b.rows))
+    return a.but(rows=rows, order=None)
 
 
 def names_device(value: Value) -> bool:

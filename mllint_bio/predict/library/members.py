@@ -9,7 +9,7 @@ from mllint_bio import catalog
 from mllint_bio.events import LoopKind, Resample, Split
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call, Updated
-from mllint_bio.predict.library.arithmetic import names_device
+from mllint_bio.predict.library.arithmetic import in_both, names_device
 from mllint_bio.predict.library.contents import (
     arrays_in,
     as_array,
@@ -216,6 +216,10 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
     if name in ("difference",):
         a, b = as_array(value), as_array(argument)
         return a.but(rows=a.rows.without(b.rows)) if a is not None and b is not None and a.has_rows and b.has_rows else value
+    if name == "intersection":
+        a, b = as_array(value), as_array(argument)
+        if a is not None and b is not None and (a.has_rows or b.has_rows):
+            return in_both(run, call.node, a, b)
     if name in ("sort", "reverse"):
         return NONE
     if name in ("index", "count"):

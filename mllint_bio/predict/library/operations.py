@@ -19,6 +19,7 @@ from mllint_bio.predict.library.arithmetic import (
     binary,
     compare_prediction,
     filled,
+    in_both,
     negated,
     product,
     values_and_indices,
@@ -485,6 +486,12 @@ class Operation:
             return value.but(rows=value.rows.without(array.rows), order=None)
         return value
 
+    def intersection(self, value: Array, other: Value | None) -> Value:
+        array = as_array(other) if other is not None else None
+        if array is None or value.kind == "columns" or of_columns(value) or not (value.has_rows or array.has_rows):
+            return self.opaque(value, other)
+        return in_both(self.run, self.call.node, value, array)
+
     def where(self, value: Array, other: Value | None) -> Value:
         if self.call.at(1) is not None:
             arms = [arm for arm in (self.call.at(1), self.call.at(2)) if isinstance(arm, Array)]
@@ -594,6 +601,7 @@ _OPERATIONS: dict[str, Callable[[Operation, Array, Value | None], Value]] = {
     "isin": Operation.isin,
     "negate": lambda self, value, other: negated(self.run, value),
     "difference": Operation.difference,
+    "intersection": Operation.intersection,
     "where": Operation.where,
     "sort": Operation.sort,
     "codes": Operation.codes,
