@@ -272,7 +272,7 @@ def _unresolved_result(run: Run, call: Call, name: str) -> Value:
     if not rows.known:
         return result.but(kind="unknown", rows=UNKNOWN_ROWS, name="")
     kind = "item" if all(a.kind == "item" for a in with_rows) else "unknown"  # one file of a listing is read as one sample
-    return result.but(kind=kind, rows=rows.some(run.site(call.node)), linear=None, mask=None, name="")
+    return result.but(kind=kind, rows=rows.some((run.site(call.node), run.calls)), linear=None, mask=None, name="")
 
 
 def as_array(value: Value) -> Array | None:

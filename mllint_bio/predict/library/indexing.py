@@ -551,8 +551,10 @@ def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.N
     if figures and not receiver.has_rows:  # a table of results
         return receiver.but(scores=receiver.scores | figures)
     if not receiver.has_rows and content.has_rows:
+        one = content.kind in ("item", "scalar", "index") and indexed.kind != "empty" and _names_column(where)
         return receiver.but(
-            rows=UNKNOWN_ROWS if is_repeated(content.rows) else content.rows,
+            # A name or number may well be of one row, and stand in all rows of the table.
+            rows=UNKNOWN_ROWS if one or is_repeated(content.rows) else content.rows,
             learned=receiver.learned | content.learned,
             prediction=receiver.prediction or content.prediction,
         )
@@ -561,6 +563,11 @@ def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.N
         scores=receiver.scores | figures,
         prediction=receiver.prediction or content.prediction,
     )
+
+
+def _names_column(where: Any) -> bool:
+    """Whether `table[where] = ...` writes a column."""
+    return not isinstance(where, str) and len(where) == 1 and isinstance(where[0], Const) and isinstance(where[0].value, str)
 
 
 def _all_rows(index: Value) -> bool:
