@@ -203,14 +203,22 @@ def untouched(trace: Trace, data: Data, role: str, choice: Event | None = None) 
     """Whether some reported figure may be of other held-out rows than `data`, so that a choice made on `data` is harmless.
 
     Validation rows do not make up for test rows that were used to choose, nor do figures of a run that the `choice` excludes, nor
-    those of another model that was trained by itself.
+    those of another model that was trained by itself, nor those of a further round of the code that scores `data`.
     """
+    shown = figures(trace)
+    rounds = {(s.at, s.calls) for s in shown if role and same_view(s.data, data)}
     return any(
-        not (choice is not None and (trace.exclusive(choice, s) or (role == "test" and _of_another(trace, choice, s))))
+        not ((s.at, s.calls) in rounds and role_of(s.data) == role)
+        and not (choice is not None and (trace.exclusive(choice, s) or (role == "test" and _of_another(trace, choice, s))))
         and not (same_view(s.data, data) or s.data.rows.overlap(data.rows))
         and not (role == "test" and role_of(s.data) == "validation")
-        for s in figures(trace)
+        for s in shown
     )
+
+
+def keeps_nothing(select: Select) -> bool:
+    """Whether a choice keeps no more than its figure, or only says something in a branch."""
+    return select.keeps == {"score"} or (select.how == "if" and not select.keeps)
 
 
 def _of_another(trace: Trace, choice: Event, score: Score) -> bool:

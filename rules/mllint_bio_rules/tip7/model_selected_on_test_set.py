@@ -8,7 +8,7 @@ from mllint_bio.events import LoopKind, Select
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
-from mllint_bio_rules.tip7._queries import figures, finals, held_out_confidence, in_fold, role_of, untouched
+from mllint_bio_rules.tip7._queries import figures, finals, held_out_confidence, in_fold, keeps_nothing, role_of, untouched
 
 CHOICES = {
     "epoch": ("epoch", "epoch"),
@@ -84,7 +84,7 @@ class ModelSelectedOnTestSet(Rule):
         for select in trace.of(Select):
             shown = finals(trace, select)
             chosen |= {s.id for s in shown}
-            if select.what not in CHOICES or select.keeps == {"score"} or not shown or select.at in told:
+            if select.what not in CHOICES or keeps_nothing(select) or not shown or select.at in told:
                 continue
             role = role_of(select.data, *(s.data for s in shown))
             progress = role != "test" and all(s.family == "loss" for s in shown)  # a loss of rows of no known role is a log

@@ -8,7 +8,7 @@ from mllint_bio.events import Report, Score, Select
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
-from mllint_bio_rules.tip7._queries import finals, headline, held_out_confidence, role_of, untouched
+from mllint_bio_rules.tip7._queries import finals, headline, held_out_confidence, keeps_nothing, role_of, untouched
 
 CHOICES = {
     "epoch": "epoch",
@@ -71,7 +71,7 @@ class NoUntouchedTestSet(Rule):
         told = set()
         for select in trace.of(Select):
             shown = [s for s in finals(trace, select) if headline(trace, s) and _told(trace, s)]
-            if select.what not in CHOICES or select.keeps == {"score"} or not shown or select.at in told:
+            if select.what not in CHOICES or keeps_nothing(select) or not shown or select.at in told:
                 continue
             role = role_of(select.data, shown[-1].data)
             if role != "validation" or untouched(trace, select.data, role, select):
