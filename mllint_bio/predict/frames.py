@@ -59,6 +59,8 @@ class Frame:
     yields: list[Value] = field(default_factory=list)
     shared: set[str] = field(default_factory=set)
     exits: list[list[dict[str, Value]]] = field(default_factory=list)
+    # Loop variables: what holds the members that they are, and how many events there were before the loop.
+    over: dict[str, tuple[ir.Expr, int]] = field(default_factory=dict)
 
 
 @dataclass(eq=False)

@@ -422,6 +422,8 @@ class Run:
         """Bind a value to a target: name, attribute, subscript, or a tuple of these."""
         if isinstance(target, ir.Name):
             self.bind(target.name, named(value, target.name))
+            if self.frames[-1].over:
+                self.frames[-1].over.pop(target.name, None)
         elif isinstance(target, ir.Collection):
             self._unpack(target.items, value, node)
         elif isinstance(target, ir.Starred):
@@ -462,6 +464,8 @@ class Run:
         """Bind the changed data value again to the name or attribute that holds it."""
         if isinstance(target, ir.Name):
             self.bind(target.name, value)
+            if target.name in self.frames[-1].over:
+                self._take_over(*self.frames[-1].over[target.name], value)
         elif isinstance(target, ir.Attribute):
             receiver = self.eval(target.value)
             if isinstance(receiver, Obj):
@@ -472,6 +476,17 @@ class Run:
             container = self.eval(target.value)
             if isinstance(container, Dict) or (isinstance(container, Array) and not container.has_rows):
                 self._assign_item(target, value, target)
+            else:
+                self._take_over(target.value, len(self.events), value)
+
+    def _take_over(self, holder: ir.Expr, before: int, member: Value) -> None:
+        """What is written into members of data (`for item in data: item["x"] = scaler.transform(item["x"])`) shapes the data,
+        unless a loop over the members learns it from each of them for itself."""
+        whole = self.eval(holder)
+        if isinstance(whole, Array) and isinstance(member, Array) and whole.has_rows and whole.rows == member.rows:
+            learned = whole.learned | {fact for fact in member.learned if fact.fit < before}
+            if learned != whole.learned:
+                self._update_receiver(holder, whole.but(learned=learned))
 
     def _assign_item(self, target: ir.Subscript, value: Value, node: ir.Node) -> None:
         container = self.eval(target.value)
@@ -677,19 +692,30 @@ class Run:
         if members is not None and len(members) <= UNROLL:
             return self._unrolled(node, loop, members)
 
+        variable, holder = _held(node.target, node.iterable)
+        over, before = self.frames[-1].over, len(self.events)
+
         def enter() -> None:
             self.assign(node.target, counted(library.iterated(self, iterable, node.iterable), loop), node.target)
+            if holder is not None:
+                over[variable] = holder, before
 
-        return self._repeat(node, loop, enter, node.body, node.orelse)
+        flow = self._repeat(node, loop, enter, node.body, node.orelse)
+        over.pop(variable, None)
+        return flow
 
     def _unrolled(self, node: ir.For, loop: Loop, members: Sequence[Value]) -> Flow:
         outer, unrolled, rounds = self.loops, self.unrolled, self.rounds
         self.loops, self.unrolled = (*outer, loop), (*unrolled, loop)
         frame = self.frames[-1]
+        listed = node.iterable.items if isinstance(node.iterable, ir.Collection) else []
+        before = len(self.events)
         try:
             for number, member in enumerate(members):
                 self.rounds = (*rounds, number)
                 self.assign(node.target, member, node.target)
+                if len(listed) == len(members) and isinstance(node.target, ir.Name):
+                    frame.over[node.target.name] = listed[number], before
                 exits: list[dict[str, Value]] = []
                 frame.exits.append(exits)
                 flow = self.block(node.body)
@@ -1584,6 +1610,24 @@ def _asked_class(test: ir.Expr) -> str:
         if isinstance(asked, ir.Name):
             return asked.name
     return ""
+
+
+_WRAPPERS = frozenset({"enumerate", "tqdm", "track", "list", "reversed", "sorted"})
+
+
+def _held(target: ir.Expr, iterable: ir.Expr) -> tuple[str, ir.Expr | None]:
+    """The variable of a loop that is a member of what it goes over, and what that is: `for number, item in enumerate(data)`."""
+    while isinstance(iterable, ir.Call) and isinstance(iterable.func, (ir.Name, ir.Attribute)) and iterable.args:
+        if iterable.func.name not in _WRAPPERS:
+            return "", None
+        if iterable.func.name == "enumerate":
+            if not isinstance(target, ir.Collection) or len(target.items) != 2:
+                return "", None
+            target = target.items[1]
+        iterable = iterable.args[0][1]
+    if isinstance(target, ir.Name) and isinstance(iterable, (ir.Name, ir.Attribute)):
+        return target.name, iterable
+    return "", None
 
 
 def _target_name(target: ir.Expr) -> str:

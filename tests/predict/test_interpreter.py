@@ -189,6 +189,25 @@ for model in fitted:
         assert [fit.subject.label for fit in fits] == ["LogisticRegression", "SVC"]
         assert fits[0].loops and fits[0].loops == fits[1].loops
 
+    @pytest.mark.parametrize(
+        ("body", "shaped"),
+        [
+            ("for part in [records]:\n    for item in part:\n        item[1]['x'] = scaler.transform(item[1]['x'])", True),
+            ("for number, item in enumerate(records):\n    item.x = scaler.transform(item.x)", True),
+            ("for item in records:\n    item = dict(item)\n    item['x'] = scaler.transform(item['x'])", False),
+            ("for item in records:\n    item['x'] = item['x'] - item['x'].mean()", False),
+        ],
+    )
+    def test_records_changed_in_place(self, run: Run, body: str, shaped: bool) -> None:
+        """What a loop writes into the records of a list is in the list; a copy, or what each record says of itself, is not."""
+        trace = run(
+            "import pickle\nimport numpy as np\nfrom sklearn.preprocessing import StandardScaler\nfrom sklearn.svm import SVC\n"
+            "records = pickle.load(open('records.pkl', 'rb'))\n"
+            "scaler = StandardScaler().fit(np.array([item[1]['x'] for item in records]))\n"
+            f"{body}\nSVC().fit(np.array([item[1]['x'] for item in records]), np.load('y.npy'))\n"
+        )
+        assert [bool(fit.data.learned) for fit in trace.of(Fit) if fit.subject.label == "SVC"] == [shaped]
+
     def test_comprehensions(self, run: Run) -> None:
         """A comprehension is a loop; its names do not leak."""
         trace = run(
