@@ -483,7 +483,9 @@ class Run:
         """What is written into members of data (`for item in data: item["x"] = scaler.transform(item["x"])`) shapes the data,
         unless a loop over the members learns it from each of them for itself."""
         whole = self.eval(holder)
-        if isinstance(whole, Array) and isinstance(member, Array) and whole.has_rows and whole.rows == member.rows:
+        if not isinstance(whole, Array) or not isinstance(member, Array) or not library.records(member).known:
+            return
+        if library.records(whole) == library.records(member):
             learned = whole.learned | {fact for fact in member.learned if fact.fit < before}
             if learned != whole.learned:
                 self._update_receiver(holder, whole.but(learned=learned))

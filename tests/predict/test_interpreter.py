@@ -208,6 +208,17 @@ for model in fitted:
         )
         assert [bool(fit.data.learned) for fit in trace.of(Fit) if fit.subject.label == "SVC"] == [shaped]
 
+    @pytest.mark.parametrize("read", ["json.load(open('records.json'))", "pickle.load(open('records.pkl', 'rb'))"])
+    def test_records_of_a_file(self, run: Run, read: str) -> None:
+        """The fields of the records that a file lists are rows of it."""
+        trace = run(
+            "import json, pickle\nimport numpy as np\nfrom sklearn.svm import SVC\n"
+            f"records = {read}\n"
+            "X, y = np.array([r['signal'] for r in records]), np.array([r['label'] for r in records])\nSVC().fit(X, y)\n"
+        )
+        (fit,) = trace.of(Fit)
+        assert fit.data.rows.known and fit.target is not None and fit.target.rows.known
+
     def test_comprehensions(self, run: Run) -> None:
         """A comprehension is a loop; its names do not leak."""
         trace = run(

@@ -31,7 +31,7 @@ from mllint_bio.predict.library.choices import (
     unrolled,
     varies_candidates,
 )
-from mllint_bio.predict.library.contents import absorb, blend, is_cut, objects_in, scores_of, shown, shown_of
+from mllint_bio.predict.library.contents import absorb, blend, is_cut, objects_in, records, scores_of, shown, shown_of
 from mllint_bio.predict.library.growth import coded, comprehended, extend
 from mllint_bio.predict.library.indexing import subscript, with_content
 from mllint_bio.predict.library.iteration import iterated, piece, unpacked
@@ -78,6 +78,7 @@ __all__ = [
     "objects_in",
     "patience_test",
     "piece",
+    "records",
     "scores_of",
     "selection_test",
     "set_flag",

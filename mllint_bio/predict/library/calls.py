@@ -897,6 +897,8 @@ def _clock(run: Run, entry: Entry, call_: Call) -> Value:
 def _argument(run: Run, entry: Entry, call_: Call) -> Value:
     if entry.get("style") == "argparse" or entry.path.endswith("ArgumentParser"):
         return Obj(make_subject(run, entry, call_), None, entry)
+    if entry.path.startswith("json.") and isinstance(read := call_.at(0), Array):
+        return Array(kind="config", name="config", owner=("json", run.source_of(call_.node, read.name or "json", None)))
     return Array(kind="config", name="config")
 
 

@@ -29,7 +29,7 @@ from mllint_bio.events import (
 )
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Flow
-from mllint_bio.predict.library.contents import COPIED, PLAIN_EXTREMES, condensed, directed, is_cut, scores_of
+from mllint_bio.predict.library.contents import COPIED, PLAIN_EXTREMES, condensed, directed, is_cut, is_json, scores_of
 from mllint_bio.predict.library.growth import lies_by_class
 from mllint_bio.predict.library.scoring import as_figure
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value, options, role_of_name
@@ -246,7 +246,7 @@ def _worth(items: Sequence[Value]) -> bool:
     flat = [part for item in items for part in (item.items if isinstance(item, Seq) else [item])]
     if any(isinstance(part, (Obj, Func, Klass, Ext, Choice)) for part in flat):
         return True
-    if any(isinstance(part, Array) and part.has_rows for part in flat):
+    if any(isinstance(part, Array) and (part.has_rows or is_json(part)) for part in flat):
         return True
     return len(items) <= 4 and all(isinstance(part, Const) and isinstance(part.value, str) for part in flat)
 

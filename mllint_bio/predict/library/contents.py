@@ -360,6 +360,16 @@ _TOGETHER = frozenset(
 )
 
 
+def is_json(value: Array) -> bool:
+    """Whether the value was read from a JSON file, which may hold settings or records of samples."""
+    return isinstance(value.owner, tuple) and value.owner[:1] == ("json",)
+
+
+def records(value: Array) -> Rows:
+    """The rows that the value is, or would be if its file holds records of samples."""
+    return value.owner[1] if is_json(value) else value.rows
+
+
 def is_opaque(value: Array) -> bool:
     """Whether the value is an object that was read back from a file, of which nothing but the file is known."""
     from_file = isinstance(value.owner, tuple) and value.owner[:1] == ("file",)

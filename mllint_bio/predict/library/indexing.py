@@ -103,6 +103,8 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
         return _item_of_object(run, value, indices, node)
     if isinstance(value, Const):
         return UNKNOWN
+    if isinstance(value, Array) and value.kind == "config" and isinstance(value.owner, tuple) and value.owner[:1] == ("record",):
+        return value.but(kind="item", rows=value.owner[1], owner=None, name="")  # a name of a setting has no fields
     if not isinstance(value, Array):
         from mllint_bio.predict.library.calls import external_item
 

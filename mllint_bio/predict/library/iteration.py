@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mllint_bio.events import Pairing
 from mllint_bio.predict import ir
+from mllint_bio.predict.library.contents import is_json
 from mllint_bio.predict.values import UNKNOWN, Array, Choice, Const, Dict, Obj, Seq, Value, join_all, role_of_name
 from mllint_bio.rows import UNKNOWN_ROWS
 
@@ -39,6 +40,8 @@ def iterated(run: Run, value: Value, node: ir.Node) -> Value:
             return Seq("tuple", [Array(kind="scalar", name="key"), value.but(kind="table", rows=value.rows.some(run.site(node)))])
         if value.kind == "unique":
             return value.but(kind="scalar")
+        if value.kind == "config" and is_json(value) and not value.column:
+            return value.but(owner=("record", value.owner[1]))
         if value.kind == "loader":
             return value.but(kind="batch", visit=run.visit(value.loader, node))
         if value.kind == "text":
