@@ -9,6 +9,7 @@ import pytest
 
 from mllint_bio.events import Draw, Fit, LoopKind, Loss, Predict, Score, Seed, Split
 from mllint_bio.predict import Analysis
+from mllint_bio.rows import Answer
 from mllint_bio.trace import Trace
 
 Run = Callable[..., Trace]
@@ -218,6 +219,26 @@ for model in fitted:
         )
         (fit,) = trace.of(Fit)
         assert fit.data.rows.known and fit.target is not None and fit.target.rows.known
+
+    @pytest.mark.parametrize(
+        ("held", "answer"),
+        [
+            ("of == one", Answer.YES),
+            ("of != one", Answer.NO),
+            ("of == other", Answer.UNKNOWN),
+            ("~(of != one)", Answer.YES),
+        ],
+    )
+    def test_one_is_left_out(self, run: Run, held: str, answer: Answer) -> None:
+        """The rows of one subject and those of the others are complements; another unknown subject may be the same."""
+        trace = run(
+            "import numpy as np\nfrom sklearn.svm import SVC\nfrom sklearn.cluster import KMeans\n"
+            "X, of = np.load('x.npy'), np.load('subjects.npy')\n"
+            "for one, other in zip(np.unique(of), np.load('others.npy')):\n"
+            f"    SVC().fit(X[of != one], X[of != one])\n    KMeans().fit(X[{held}])\n"
+        )
+        rest, one = (fit.data.rows for fit in list(trace.of(Fit))[:2])
+        assert rest.disjoint(one) is answer
 
     def test_comprehensions(self, run: Run) -> None:
         """A comprehension is a loop; its names do not leak."""

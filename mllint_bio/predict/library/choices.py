@@ -375,7 +375,7 @@ def selection_test(run: Run, branch: ir.If, test: Value) -> dict[str, Any] | Non
     if isinstance(test, Choice) and any(isinstance(one, (Seq, Dict)) for one in test.options):  # whether there are results
         return None
     what = what_is_chosen(run, scores)
-    if not what or what == "batch" or (what != "epoch" and (_against_number(node) or _only_counts(branch))):
+    if not what or what == "batch" or (what != "epoch" and (_against_number(node) or _counts_rounds(branch))):
         return None
     as_figure(run, scores)
     return {
@@ -389,7 +389,7 @@ def selection_test(run: Run, branch: ir.If, test: Value) -> dict[str, Any] | Non
     }
 
 
-def _only_counts(branch: ir.If) -> bool:
+def _counts_rounds(branch: ir.If) -> bool:
     """Whether an `if` counts rounds and no more, as a permutation test does: nothing is kept of the round that did well."""
     if branch.orelse or not all(isinstance(statement, ir.AugAssign) for statement in branch.body):
         return False
