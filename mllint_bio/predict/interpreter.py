@@ -115,6 +115,7 @@ class Run:
         self.executed: dict[Path, dict[str, Value]] = {}
         self.main: Module | None = None
         self.repeated: dict[Any, str] = {}  # source of rows -> entity that has several of them
+        self.of_entities: set[int] = set()  # Splits of what the rows are of, not of the rows
         self.identifiers: dict[Any, str] = {}  # source of rows -> column that was dropped from them and names what they are of
         self.patience: dict[str, int] = {}  # counter -> Select whose scores it counts
         self.keras_models: dict[int, tuple[Value, Obj]] = {}

@@ -765,6 +765,8 @@ def _split_inputs(run: Run, entry: Entry, call: Call) -> Value:
         grouped=False,
         stream=stream,
     )
+    if first.kind == "unique":
+        run.of_entities.add(number)
     results: list[Value] = []
     for value, one in zip(inputs, data, strict=True):
         rows = one.rows if one.has_rows and one.rows != base else base
@@ -820,13 +822,16 @@ def folds(run: Run, splitter: Obj, data: Array, target: Array, groups: Value | N
     grouped = _flag(construct, entry, "grouped")
     random = shuffles is not False
     parts = (base.part(site, 0, 2, random=random, fold=True), base.part(site, 1, 2, random=random, fold=True))
-    group = data.group or target.group or notes.repetition_of(run, base)
+    entities = data.kind == "unique"  # dealt to folds themselves, all their rows follow
+    group = "" if entities else data.group or target.group or notes.repetition_of(run, base)
     ordered = data.ordered or target.ordered
-    run.emit(
+    if grouped and groups is not None:
+        notes.note_groups(run, base, groups)
+    number = run.emit(
         Split,
         node,
         data=data.but(rows=base, group=group, ordered=ordered).view(),
-        identifier=notes.identifier_of(run, base),
+        identifier="" if entities else notes.identifier_of(run, base),
         parts=parts,
         how="fold",
         api=_api(entry),
@@ -837,6 +842,8 @@ def folds(run: Run, splitter: Obj, data: Array, target: Array, groups: Value | N
         stream=stream,
         subject=splitter.subject,
     )
+    if entities:
+        run.of_entities.add(number)
     pair = [
         Array(kind="index", rows=part, base=base, name=role)
         for part, role in zip(parts, ("train_index", "test_index"), strict=True)

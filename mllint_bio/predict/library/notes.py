@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mllint_bio.events import Data, Draw, Fit, Learned, Score, Site, Subject, Unordered
+from mllint_bio.events import Data, Draw, Fit, Learned, Score, Site, Split, Subject, Unordered
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call
-from mllint_bio.predict.library.contents import same_subject
+from mllint_bio.predict.library.contents import arrays_in, same_subject
 from mllint_bio.predict.values import Array, Const, Seq, Value
 from mllint_bio.rows import Derived, Equals, Rows, Selection, Step, Subset
 
@@ -127,6 +127,21 @@ def note_repetition(run: Run, rows: Rows, entity: str) -> None:
     steps = rows.steps()
     if steps and _ENTITY.search(entity):
         run.repeated.setdefault(steps[0], entity)
+
+
+def note_groups(run: Run, rows: Rows, groups: Value) -> None:
+    """A splitter keeps the rows of each group together, so the table has several rows per group: splits that were made before and
+    did not heed it divide them."""
+    steps = rows.steps()
+    named = next((array.column or array.name for array in arrays_in(groups)), "")
+    if not steps or steps[0] in run.repeated or not _ENTITY.search(named):
+        return
+    run.repeated[steps[0]] = named
+    for number, split in enumerate(run.events):
+        if not isinstance(split, Split) or split.grouped is not False or split.data.group or number in run.of_entities:
+            continue
+        if split.data.rows.steps()[:1] == steps[:1]:
+            run.amend(number, data=replace(split.data, group=repetition_of(run, split.data.rows)))
 
 
 _IDENTIFIER = re.compile(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
-from mllint_bio.events import Split
+from mllint_bio.events import Data, Split
 from mllint_bio.findings import Confidence, Finding, Severity
-from mllint_bio.rows import Derived
+from mllint_bio.rows import Derived, Equals, EqualsValue, Part, Rows, Selection
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
 
@@ -17,12 +17,12 @@ class DependentSamplesSplitAtRandom(Rule):
     ## What it does
     Reports a random split without groups on data for which the code itself shows that one patient, recording, slide or cell
     line has several rows: grouping by an identifier, rows appended per patient, windows or tiles cut from longer objects
-    (`windows`), repeated identifiers, a column that the configuration lists among `group-columns`. Folds are the variant `cv`.
-    Where an identifier was only dropped (`patient_id`) and nothing shows how often its values occur, the finding is possible
-    (`lexicon`, preview).
+    (`windows`), repeated identifiers, a group splitter elsewhere in the program, a column that the configuration lists among
+    `group-columns`. Folds are the variant `cv`. Where an identifier was only dropped (`patient_id`) and nothing shows how often
+    its values occur, the finding is possible (`lexicon`, preview).
 
     Not reported: group splitters; a split of the unique identifiers followed by `isin`; one row per entity; splits without
-    shuffling.
+    shuffling; a further split of rows whose entities were kept out of the test rows before.
 
     ## Why it is bad
     Rows of one patient resemble each other. The model recognises the patient and not the disease: with 40 subjects of 8 rows
@@ -64,6 +64,7 @@ class DependentSamplesSplitAtRandom(Rule):
         if trace.options.get("protocol") == "within-subject" or not trace.trains:
             return
         told = set()
+        apart = {key for split in trace.of(Split) if split.grouped for part in split.parts for key in _splits_of(part)[-1:]}
         for split in trace.of(Split):
             windows = any(isinstance(step, Derived) and step.how == "window" for step in split.data.rows.steps())
             if split.at in told or split.shuffles is not True or split.grouped is not False:
@@ -79,6 +80,8 @@ class DependentSamplesSplitAtRandom(Rule):
                         variant="lexicon",
                     )
                 continue
+            if apart.intersection(_splits_of(split.data.rows)) or _without_one(split.data):
+                continue  # a validation part of rows whose entities have none among the test rows
             told.add(split.at)
             entity = split.data.group or "recording"
             rows = "windows cut from" if windows else "rows of"
@@ -88,3 +91,15 @@ class DependentSamplesSplitAtRandom(Rule):
                 confidence=Confidence.CERTAIN if split.data.group else Confidence.LIKELY,
                 variant="windows" if windows else "cv" if split.how == "fold" else "group-evidence",
             )
+
+
+def _splits_of(rows: Rows) -> list[Hashable]:
+    """The splits whose parts the rows are of, the last one last."""
+    return [step.split for step in rows.steps() if isinstance(step, Part)]
+
+
+def _without_one(data: Data) -> bool:
+    """Whether the rows are those of all entities but one: `table[table["patient"] != patient]`."""
+    keys = [step.key for step in data.rows.steps() if isinstance(step, Selection) and not step.positive]
+    columns = [key.column for key in keys if isinstance(key, (Equals, EqualsValue))]
+    return any(isinstance(column, tuple) and column[1:] == (data.group,) for column in columns)
