@@ -364,6 +364,8 @@ def _chain(run: Run, children: Sequence[Obj], call: Call) -> Value:
 
 def layer(run: Run, entry: Entry, call: Call) -> Value:
     """Construct a layer, a container of layers, or apply a wrapper to a module."""
+    if entry.path.startswith("torch.nn.functional."):
+        return _functional(run, entry, call)
     subject = calls.make_subject(run, entry, call)
     children = [o for v in call.everything() for o in objects_in(v, 3)]
     if entry.get("container") and entry.path.rsplit(".", 1)[-1] in _TRANSPARENT and children:
@@ -390,6 +392,24 @@ def layer(run: Run, entry: Entry, call: Call) -> Value:
     if entry.path.startswith(("keras", "tensorflow")) and subject.label in ("Input", "InputLayer"):
         return Array(kind="symbolic")
     return obj
+
+
+def _functional(run: Run, entry: Entry, call: Call) -> Value:
+    """Apply a layer that is a function: `F.dropout(x)`, `F.conv2d(x, weight)`."""
+    name = entry.path.rsplit(".", 1)[-1]
+    calls.draws(run, call, entry.fields, entry.params, name, at="call", purpose=None)
+    if entry.get("mode_dependent"):
+        training = call.get("training", entry.params)
+        facts = [f.receiver.subject.facts for f in run.frames if isinstance(f.receiver, Obj) and f.receiver.is_a("module")]
+        for known in facts if not isinstance(training, Const) else ():
+            if training is not None:
+                known["mode_dependent"] = True
+            elif not call.open and (entry.get("defaults") or {}).get("training"):
+                known.setdefault("always_training", run.site(call.node))
+    data = data_of(call.get(entry.params[0], entry.params) or UNKNOWN)
+    if "dropout" in name:
+        return data.but(linear=None, mask=None)
+    return data.but(activation=entry.get("activation") or "other", activated_at=run.site(call.node), linear=None, mask=None)
 
 
 def module(run: Run, entry: Entry, call: Call) -> Value:

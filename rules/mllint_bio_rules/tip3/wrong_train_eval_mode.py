@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Build, Fit, Loop, LoopKind, Mode, Predict, Step, Subject, Unresolved, Weights
+from mllint_bio.events import Build, Fit, Loop, LoopKind, Mode, Predict, Site, Step, Subject, Unresolved, Weights
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -17,7 +17,9 @@ class WrongTrainEvalMode(Rule):
     Variant `[eval-missing]`: a network with dropout, batch norm or the like, trained in this program, predicts for
     an evaluation (without gradients, or its output is scored on held-out rows) and was not switched by `.eval()`
     since; or a program that trains nothing scores such a network with weights from a file, and never switches it.
-    `no_grad()` does not switch the mode. Variant `[train-missing]`: `.eval()` runs inside the epoch loop and
+    `no_grad()` does not switch the mode. Variant `[functional]`: a network that was switched to evaluation is scored, but
+    its `forward` calls `F.dropout` without `training=self.training`; that argument is true unless it is given. Variant
+    `[train-missing]`: `.eval()` runs inside the epoch loop and
     nothing switches back before the next training step. Frameworks that switch modes themselves (Lightning, Keras,
     the Hugging Face trainer), networks without such layers, and Monte-Carlo dropout (an explicit `.train()` before
     predicting) are not reported.
@@ -55,11 +57,12 @@ class WrongTrainEvalMode(Rule):
     name = "wrong-train-eval-mode"
     tip = 3
     severity = Severity.ERROR
-    variants = ("eval-missing", "train-missing")
+    variants = ("eval-missing", "functional", "train-missing")
 
     def check(self, trace: Trace) -> Iterator[Finding]:
-        """One finding per evaluating forward pass and per network trained in evaluation mode."""
+        """One finding per evaluating forward pass, per call that heeds no mode, and per network trained in evaluation mode."""
         yield from self._eval_missing(trace)
+        yield from self._functional(trace)
         yield from self._train_missing(trace)
 
     def _eval_missing(self, trace: Trace) -> Iterator[Finding]:
@@ -92,6 +95,26 @@ class WrongTrainEvalMode(Rule):
                 confidence=Confidence.CERTAIN if predict.mode_dependent else Confidence.LIKELY,
                 variant="eval-missing",
                 remedy=f"Call `{name}.eval()` before the evaluation and `{name}.train()` before training goes on.",
+            )
+
+    def _functional(self, trace: Trace) -> Iterator[Finding]:
+        seen = set()
+        scored = {s.data.prediction.event: s for s in trace.scores if s.data.prediction is not None and trace.held_out(s)}
+        for predict in trace.of(Predict):
+            call = predict.subject.facts.get("always_training")
+            if predict.mode != "eval" or predict.id not in scored or not isinstance(call, Site) or call in seen:
+                continue
+            if predict.subject.facts.get("asks_mode"):  # it may well be called in training only
+                continue
+            seen.add(call)
+            name = predict.subject.name or predict.subject.label
+            yield self.finding(
+                call,
+                f"Dropout is still on when `{name}` is evaluated: a function does not know the mode, and `training` is true by "
+                "default.",
+                evidence=[("scored here", scored[predict.id])],
+                variant="functional",
+                remedy="Give it `training=self.training`.",
             )
 
     def _train_missing(self, trace: Trace) -> Iterator[Finding]:
