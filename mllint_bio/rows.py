@@ -114,6 +114,14 @@ class Equals:
 
 
 @dataclass(frozen=True, slots=True)
+class EqualsValue:
+    """Key of a selection by `column == value` of a value that is not known; two such values may well be equal."""
+
+    column: Hashable
+    value: Hashable
+
+
+@dataclass(frozen=True, slots=True)
 class Outside:
     """Key of a selection of the rows that are not in `rows` (`df.drop(train.index)`, `setdiff1d`)."""
 

@@ -41,7 +41,7 @@ from mllint_bio.predict.values import (
     join_all,
     options,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Part, union
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, EqualsValue, Part, union
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
@@ -298,7 +298,7 @@ def compare(run: Run, node: ir.Compare, left: Value, op: str, right: Value) -> V
         if op in ("==", "!="):
             return a.but(kind="mask", mask=(Equals(column, right.value), op == "=="), linear=None)
         return a.but(kind="mask", mask=((column, _positive(op), right.value), op in ("<", "<=")), linear=None)
-    if a.has_rows and a.kind not in ("scalar", "item", "batch"):
+    if (a.has_rows and a.kind not in ("scalar", "item", "batch")) or (a.kind == "array" and not (a.scores or b.scores)):
         return a.but(kind="mask", mask=_same_value(run, node, a, op, right), linear=None)
     return blend(run, [left, right]).but(linear=None)
 
@@ -316,7 +316,8 @@ def _same_value(run: Run, node: ir.Compare, a: Array, op: str, other: Value) -> 
         known = other.loop  # as the sides of a split into folds, which each round has anew
     elif isinstance(other, Array) and other.kind == "config" and other.name:
         known = other.name  # an option is read again wherever it is needed
-    return (a.rows, column, known), op == "=="
+    rows = a.rows if a.has_rows else run.first_use(a, node)
+    return EqualsValue((rows, column), known), op == "=="
 
 
 def _positive(op: str) -> str:

@@ -732,9 +732,9 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
             return joining.side_by_side(run, columns).but(kind="table")
         if isinstance(first, Seq) and first.items and not arrays_in(first):
             return Array(kind="array", rows=UNKNOWN_ROWS)
-        return element.but(
-            kind="array" if element.kind in ("item", "batch", "unknown", "text", "param") else element.kind, linear=None
-        )
+        collected = element.kind == "scalar" and isinstance(first, Seq) and first.rest is not None and not element.scores
+        whole = collected or element.kind in ("item", "batch", "unknown", "text", "param")
+        return element.but(kind="array" if whole else element.kind, linear=None)
     value = contents.as_array(first)
     if value is None:
         value = data_of(first)

@@ -11,7 +11,7 @@ from mllint_bio.events import Event, Learned, LoopKind, Score, Subject
 from mllint_bio.predict import ir
 from mllint_bio.predict.library.contents import blend
 from mllint_bio.predict.values import Array, Value, role_of_name
-from mllint_bio.rows import UNKNOWN_ROWS, Rows
+from mllint_bio.rows import UNKNOWN_ROWS, Part, Rows
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
@@ -68,6 +68,9 @@ def emit_score(run: Run, node: ir.Node, metric: str, family: str, predicted: Arr
     rows = predicted.rows
     if not predicted.has_rows:  # the truth of one sample says nothing of the others
         rows = truth.rows.some(run.site(node)) if truth.kind == "item" and truth.has_rows else truth.rows
+    made = prediction.rows if prediction else UNKNOWN_ROWS
+    if made.subset(rows) and any(isinstance(step, Part) for step in made.steps()[len(rows.steps()) :]):
+        rows = made  # a column of a table, filled for one part after the other
     data = predicted.but(rows=rows, name=predicted.name or truth.name)
     view = data.view()
     if not view.named_role and role_of_name(truth.name):
