@@ -20,6 +20,7 @@ from mllint_bio.predict.library.contents import (
     bound_of,
     column_key,
     is_column,
+    is_of_each_column,
     of_columns,
     same_subject,
 )
@@ -376,6 +377,9 @@ def _membership(run: Run, left: Value, op: str, right: Value) -> Value:
         return Array(kind="mask", mask=(ByIdentifier(right.rows, right.base), op == "in"))
     if isinstance(left, Array) and left.has_rows:
         return blend(run, [left]).but(kind="mask", mask=(among(right), op == "in"))
+    named = right.element() if isinstance(right, Seq) else right
+    if isinstance(named, Array) and is_of_each_column(named):
+        return as_columns(named)  # `[gene for gene in genes if gene not in correlated]`
     return UNKNOWN
 
 

@@ -1260,6 +1260,10 @@ def _extreme(run: Run, name: str, call_: Call) -> Value:
     if by_figure:
         return choose(run, call_.node, merged, name, key="key" in call_.kwargs, running=len(call_.args) == 2)
     if name == "sorted":
+        if first is not None and isinstance(key, (Func, Bound_)):
+            judged = run.call(key, Call(call_.node, [iteration.iterated_silently(run, first)], {}))
+            if isinstance(judged, Array) and contents.is_of_each_column(judged):
+                return contents.as_columns(judged)  # `sorted(genes, key=correlation.get)`: columns in order
         if isinstance(first, Array):
             return first.but(unordered=None, ordered="" if first.ordered == "unordered" else first.ordered)
         if isinstance(first, Seq):

@@ -334,6 +334,11 @@ def of_columns(value: Array) -> bool:
     return value.kind == "stat" and value.stat is not None and (not value.column or value.stat[3] in PAIRWISE)
 
 
+def is_of_each_column(value: Array) -> bool:
+    """Whether it is a statistic of every column, or names columns by one."""
+    return value.kind == "columns" or of_columns(value)
+
+
 def is_column(index: Array) -> bool:
     """Whether an index is one column of a table or a member of a graph, as it stands there."""
     return bool(index.column) and index.has_rows and index.prediction is None and index.mask is None

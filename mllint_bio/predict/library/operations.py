@@ -35,7 +35,7 @@ from mllint_bio.predict.library.contents import (
     condensed,
     data_of,
     is_cut,
-    of_columns,
+    is_of_each_column,
     row_count,
     same_subject,
 )
@@ -90,7 +90,7 @@ class Operation:
     def apply(self, op: str, value: Array, other: Value | None) -> Value:
         """Result of the operation on `value`; `other` is a second data argument."""
         self._draw(op, value)
-        if value.kind == "columns" or of_columns(value):
+        if is_of_each_column(value):
             if self.name in ("argsort", "argpartition", "where", "nonzero", "flatnonzero", "keys", "idxmax", "idxmin"):
                 columns = as_columns(value)
                 return Seq("tuple", [columns]) if self.name in ("where", "nonzero") and self.call.at(1) is None else columns
@@ -153,6 +153,8 @@ class Operation:
         if self.name == "apply" and (isinstance(other, Func) or (isinstance(other, Ext) and not self.over_columns())):
             call = Call(self.call.node, [value], {})
             result = self._through(other, value) if isinstance(other, Func) else self.run.call(other, call)
+            if isinstance(result, Array) and not self.over_columns() and not value.column and is_of_each_column(result):
+                return result  # `table.apply(lambda column: column.corr(target))`
             same = isinstance(result, Array) and value.has_rows and result.rows == value.rows
             learned = result.learned if same and isinstance(result, Array) else value.learned
             if same and is_cut(result):
