@@ -346,6 +346,9 @@ def by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: 
         return value.but(rows=value.rows.some(run.first_use(index, node)))
     if is_opaque(value):  # one entry of many
         return value.but(rows=value.rows.some(run.first_use(index, node)))
+    marks = index.kind == "item" and index.rows == value.rows and is_column(index) and bool(role_of_name(index.column))
+    if marks:  # of the one graph that a data set holds: `data.test_mask`
+        return value.but(rows=value.rows.select(column_key(index), True), name=index.column)
     foreign = index.kind in ("item", "weights") and index.has_rows and value.has_rows and not _within(index.rows, value.rows)
     told = index.kind in ("item", "unknown") and bool(role_of_name(index.name)) and value.has_rows  # `X[train_idx]`
     if (foreign or told) and value.kind in ("array", "table"):  # positions that another file holds

@@ -20,7 +20,6 @@ from mllint_bio.predict.library.contents import (
     is_opaque,
     listing,
     member_of,
-    objects_in,
     of_columns,
     row_count,
     scores_of,
@@ -197,7 +196,7 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
         if nested and run.loops[-1].kind is LoopKind.GROUP and run.loops[-1] not in (value.cells.get("#made") or ()):
             argument = one_of_each(run, argument)
         item = grouped(run, argument, value) if nested >= 2 else argument
-        if nested and not (objects_in(item) and _once_each(run, value)):
+        if nested and not _once_each(run, value):
             collect(run, value, _sorted_out(run, value, item))
         else:
             grow(run, value, [item])
@@ -228,7 +227,7 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
 
 
 def _once_each(run: Run, sequence: Seq) -> bool:
-    """Whether the loops that a list grows in are executed member by member, so that models which they append stay apart."""
+    """Whether the loops that a list grows in are executed member by member, so that what they append stays apart."""
     made = sequence.cells.get("#made") or ()
     return not run.branch[run.round :] and all(loop in run.unrolled for loop in run.loops[len(made) :])
 

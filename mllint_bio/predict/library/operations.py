@@ -36,6 +36,7 @@ from mllint_bio.predict.library.contents import (
     data_of,
     is_cut,
     is_of_each_column,
+    of_columns,
     row_count,
     same_subject,
 )
