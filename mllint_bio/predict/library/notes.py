@@ -122,10 +122,15 @@ _ENTITY = re.compile(
 )
 
 
+def is_entity(column: str) -> bool:
+    """Whether a column names what samples are taken from."""
+    return bool(_ENTITY.search(column))
+
+
 def note_repetition(run: Run, rows: Rows, entity: str) -> None:
     """Remember that the table has several rows per entity."""
     steps = rows.steps()
-    if steps and _ENTITY.search(entity):
+    if steps and is_entity(entity):
         run.repeated.setdefault(steps[0], entity)
 
 

@@ -46,6 +46,7 @@ from mllint_bio.predict.library.notes import (
     Aggregate,
     ByIdentifier,
     Distinct,
+    is_entity,
     note_aligned,
     note_column,
     note_repetition,
@@ -568,7 +569,15 @@ class Operation:
         return value
 
     def opaque(self, value: Array, other: Value | None) -> Value:
-        return blend(self.run, [value, *self.call.everything()]).but(linear=None, mask=None, stat=None)
+        made = blend(self.run, [value, *self.call.everything()]).but(linear=None, mask=None, stat=None)
+        return made.but(group=self._identifier() or made.group) if self.name == "melt" and made.has_rows else made
+
+    def _identifier(self) -> str:
+        """The identifier that `melt` repeats in every row that it makes of one."""
+        kept = self.argument("id_vars")
+        names = kept.items if isinstance(kept, Seq) else [kept]
+        told = [name.value for name in names if isinstance(name, Const) and isinstance(name.value, str)]
+        return next((name for name in told if is_entity(name)), "")
 
 
 _OPERATIONS: dict[str, Callable[[Operation, Array, Value | None], Value]] = {
