@@ -142,7 +142,8 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
     result = blend(run, [x for x in (left, right) if not isinstance(x, Const)])
     if op == "/" and a.shown == {"sum"}:
         result = result.but(shown=frozenset() if of_one_pass(run, a) else frozenset({"mean"}))
-        divided(run, node, a)
+        if a.owner != "compared":
+            divided(run, node, a)
     if isinstance(right, Const) or isinstance(left, Const):
         kept = a if isinstance(right, Const) else b
         result = result.but(activation=kept.activation if op in ("*", "/") else "", activated_at=kept.activated_at)
@@ -272,6 +273,13 @@ def _is_statistic(array: Array) -> bool:
 
 def compare(run: Run, node: ir.Compare, left: Value, op: str, right: Value) -> Value:
     """`left op right`."""
+    result = _compared(run, node, left, op, right)
+    if isinstance(left, Array) and left.scores and left.kind != "hits" and isinstance(result, Array) and result.kind != "hits":
+        return result.but(owner="compared")  # how many figures exceed another one is no number of hits
+    return result
+
+
+def _compared(run: Run, node: ir.Compare, left: Value, op: str, right: Value) -> Value:
     if op in ("is", "is not"):
         return _identity(left, op, right)
     if isinstance(left, Const) and isinstance(right, Const):
