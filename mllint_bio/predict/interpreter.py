@@ -628,17 +628,23 @@ class Run:
         start = len(self.events)
         number = self.emit(Select, node.test, **choice)
 
-        def improved() -> Flow:
+        def arm(body: list[ir.Stmt], start: int) -> Flow:
             before = dict(self.frames[-1].env)
-            self._scored_tests.append((test, node.test))
-            try:
-                flow = self.block(node.body)
-            finally:
-                self._scored_tests.pop()
-            library.kept(self, number, node, before, flow, start)
+            flow = self.block(body)
+            library.kept(self, number, node, body, before, flow, start)
             return flow
 
-        flow = self.branches(node, [improved, lambda: self.block(node.orelse)])
+        def improved() -> Flow:
+            self._scored_tests.append((test, node.test))
+            try:
+                return arm(node.body, start)
+            finally:
+                self._scored_tests.pop()
+
+        def otherwise() -> Flow:
+            return library.turned(self, number, lambda: arm(node.orelse, len(self.events)), lambda: self.block(node.orelse))
+
+        flow = self.branches(node, [improved, otherwise])
         library.note_patience(self, number, node)
         return flow
 

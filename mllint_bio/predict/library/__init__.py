@@ -28,6 +28,7 @@ from mllint_bio.predict.library.choices import (
     patience_test,
     selection_test,
     statement,
+    turned,
     unrolled,
     varies_candidates,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "star_import",
     "statement",
     "subscript",
+    "turned",
     "unknown_call",
     "unpacked",
     "unrolled",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -473,7 +473,7 @@ def _freshness(node: ir.Expr) -> int:
     return 0 if _BEST.search(_text_of(node)) else 1
 
 
-def kept(run: Run, number: int, node: ir.If, before: dict[str, Value], flow: Flow, start: int) -> None:
+def kept(run: Run, number: int, node: ir.If, body: Sequence[ir.Stmt], before: dict[str, Value], flow: Flow, start: int) -> None:
     """Complete a Select with what its branch keeps: the score, weights, a saved file, a model, or the decision to stop."""
 
     keeps: set[str] = set()
@@ -510,7 +510,7 @@ def kept(run: Run, number: int, node: ir.If, before: dict[str, Value], flow: Flo
             keeps.add("saved")
     if flow is Flow.BREAK or flow is Flow.RETURN:
         keeps.add("stop")
-    for statement in node.body:
+    for statement in body:
         target = statement.targets[0] if isinstance(statement, ir.Assign) else None
         if isinstance(target, ir.Attribute) and (target.name in tested or _BEST.search(target.name)):
             keeps.add("score")
@@ -528,6 +528,17 @@ def kept(run: Run, number: int, node: ir.If, before: dict[str, Value], flow: Flo
         keeps=select.keeps | frozenset(keeps),
         what="early-stop" if keeps == {"stop"} and select.what == "epoch" else select.what,
     )
+
+
+def turned(run: Run, number: int, judged: Callable[[], Flow], executed: Callable[[], Flow]) -> Flow:
+    """The other arm of a choice: `if score < best: waits += 1`, else it is kept, which turns the direction of the choice."""
+    select = run.events[number]
+    if not isinstance(select, Select) or select.keeps:
+        return executed()
+    flow = judged()
+    if run.events[number] != select:
+        run.amend(number, direction={"up": "down", "down": "up"}.get(select.direction, ""))
+    return flow
 
 
 _PATIENCE = re.compile(r"(count|patience|wait|improv|stall|stagn|trigger|bad_epochs|since|no_|early|stop|bump|num_)", re.I)
