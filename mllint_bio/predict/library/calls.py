@@ -728,7 +728,9 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         if any(one.drawn.known for one in columns) and not any(one.has_rows and one.kind != "range" for one in columns):
             columns = [contents.as_data(one) for one in columns if one.kind == "noise"]  # a simulated table
             return joining.side_by_side(run, columns).but(kind="table")
-        if isinstance(first, Dict) and element.has_rows:
+        if isinstance(first, Seq) and first.cells.get("#zipped") and first.rest is not None:
+            columns = arrays_in(first.rest)
+        if columns and element.has_rows:
             return joining.side_by_side(run, columns).but(kind="table")
         if isinstance(first, Seq) and first.items and not arrays_in(first):
             return Array(kind="array", rows=UNKNOWN_ROWS)
@@ -847,7 +849,7 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     if isinstance(location, Array) and location.kind in ("item", "batch") and location.has_rows:  # one file of a listing
         shape = "table" if entry.path.startswith("pandas.") else "array"
         return location.but(kind=shape, rows=location.rows.some((run.site(call_.node), run.calls)))
-    if yields == "dataset" and isinstance(location, Array) and location.has_rows:  # the records of these files
+    if yields == "dataset" and isinstance(location, Array) and location.has_rows and location.kind == "array":  # of these files
         return location.but(kind="dataset")
     data = Array(kind={"dataset": "dataset", "loader": "loader"}.get(yields, "table"), rows=rows, name="")
     if isinstance(location, Array) and location.unordered:
@@ -1337,6 +1339,7 @@ def _collection_builtin(run: Run, name: str, call_: Call) -> Value:
         if len({a.unordered for a in listings}) > 1:
             notes.note_unordered(run, listings[0], "pairing", run.site(call_.node))
         pairs = _iterator(call_.args[0], Seq("tuple", members))
+        pairs.cells["#zipped"] = True
         if any(isinstance(a, Array) and a.kind == "range" for a in call_.args):
             pairs.cells["#counted"] = next((a for a in call_.args if isinstance(a, Array) and a.unordered), None)
         return pairs

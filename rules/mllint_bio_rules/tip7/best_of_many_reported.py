@@ -56,7 +56,7 @@ class BestOfManyReported(Rule):
 
     def check(self, trace: Trace) -> Iterator[Finding]:
         """Maxima over repetitions that are all that a reader sees."""
-        told = set()
+        told: set[object] = set()
         for select in trace.of(Select):
             if select.what not in MANY or select.at in told or (select.what == "epoch" and not select.keeps <= {"score"}):
                 continue
@@ -70,7 +70,9 @@ class BestOfManyReported(Rule):
                 continue  # what each report shows is unknown: one of them may be the mean
             if not scores[0].cross_validated and untouched(trace, scores[0].data, ""):
                 continue
-            told.add(select.at)
+            if (after[0].at, select.what) in told:
+                continue  # several figures of the best round, in one report
+            told |= {select.at, (after[0].at, select.what)}
             wrong = select.what in ("seed", "split") and shown & {"max", "min"}
             yield self.finding(
                 select,

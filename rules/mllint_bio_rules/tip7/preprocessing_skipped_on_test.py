@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import Data, Fit, Learned, Predict, Step, Transform
+from mllint_bio.events import Data, Fit, Learned, Predict, Score, Step, Transform
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace, first
@@ -73,6 +73,8 @@ class PreprocessingSkippedOnTest(Rule):
             told.add(use.at)
             fit = trace.event((missing or added)[0].fit)
             assert isinstance(fit, Fit)
+            if fit.role == "statistic" and not self._judged(trace, use):
+                continue  # a number that scales what a network generates from noise
             who = "a hand-written statistic" if fit.role == "statistic" else f"`{fit.subject.label}`"
             how = "lacks" if missing else "went through"
             contrast = "that its training input went through" if missing else "that its training input lacks"
@@ -93,6 +95,12 @@ class PreprocessingSkippedOnTest(Rule):
         passes = (p for p in trace.of(Predict) if p.subject is use.subject and p.grad and p.id < training.id)
         last = next(reversed([p.data for p in passes]), None)
         return last if last is not None and last.rows == training.data.rows else None
+
+    @staticmethod
+    def _judged(trace: Trace, use: Predict) -> bool:
+        """Whether what the model makes of the rows is scored, and not only shown."""
+        scores = (s for s in trace.of(Score) if s.subject is use.subject and s.id > use.id and s.family != "loss")
+        return any(score.data.rows == use.data.rows for score in scores)
 
     @staticmethod
     def _facts(trace: Trace, learned: frozenset[Learned]) -> dict[Learned, str]:
