@@ -240,6 +240,27 @@ for model in fitted:
         rest, one = (fit.data.rows for fit in list(trace.of(Fit))[:2])
         assert rest.disjoint(one) is answer
 
+    def test_inputs_of_a_data_set_are_its_rows(self, run: Run) -> None:
+        """A data set that loads inputs and labels itself has the rows of the inputs, whatever it loads first."""
+        trace = run(
+            "import numpy as np\nimport torch\nfrom torch.utils.data import DataLoader, Dataset\n"
+            "class Signals(Dataset):\n    def __init__(self):\n        self.y = torch.tensor(np.load('y.npy'))\n"
+            "        x = np.load('x.npy')\n        self.x = torch.tensor((x - x.mean(0)) / x.std(0))\n"
+            "    def __len__(self):\n        return len(self.x)\n"
+            "    def __getitem__(self, i):\n        return self.x[i], self.y[i]\n"
+            "network = torch.nn.Linear(2, 2)\nfor x, y in DataLoader(Signals()):\n    network(x)\n"
+        )
+        (predict,) = trace.of(Predict)
+        assert predict.data.learned and all(fact.rows == predict.data.rows for fact in predict.data.learned)
+
+    def test_loaded_tensor_has_a_mean(self, run: Run) -> None:
+        """What `torch.load` gives is data once it is centred."""
+        trace = run(
+            "import torch\nx = torch.load('x.pt')\nx = (x - x.mean(0)) / x.std(0)\nnetwork = torch.nn.Linear(2, 2)\nnetwork(x)\n"
+        )
+        (predict,) = trace.of(Predict)
+        assert len(predict.data.learned) == 2
+
     def test_comprehensions(self, run: Run) -> None:
         """A comprehension is a loop; its names do not leak."""
         trace = run(

@@ -241,12 +241,14 @@ def _apply_statistic(run: Run, node: ir.Node, a: Array, op: str, b: Array) -> Va
     if op not in ("-", "/", "*", "+") or (a.stat is None) == (b.stat is None):
         return None
     data, stat = (a, b) if b.stat is not None else (b, a)
-    if not data.has_rows or data.kind not in ("table", "array", "unknown", "param") or data.prediction is not None or data.scores:
+    kinds = ("table", "array", "unknown", "param", "weights")  # what `torch.load` gives may be a tensor of samples
+    if not data.has_rows or data.kind not in kinds or data.prediction is not None or data.scores:
         return None
     rows, site, learned, method = stat.stat
     subject = Subject(api=f"statistic.{method}", role="statistic", at=site, name=stat.name)
     number = run.emit(Fit, site, subject=same_subject(run, site, subject), role="statistic", data=stat.view(), method=method)
-    return data.but(learned=data.learned | learned | {Learned(number, "statistic", rows)}, linear=None, mask=None)
+    kind = "array" if data.kind == "weights" else data.kind
+    return data.but(kind=kind, learned=data.learned | learned | {Learned(number, "statistic", rows)}, linear=None, mask=None)
 
 
 def _of_statistics(stat: Array, other: Array) -> Array:

@@ -654,7 +654,8 @@ def dataset_data(obj: Obj, run: Run | None = None, call: Call | None = None) -> 
     samples = sorted(
         (a for a in found if a.kind != "index"), key=lambda a: not _was_divided(a)
     )  # the table that was split, not a look-up table
-    base = samples[0] if samples else fields[0] if fields else None
+    own = next((a for a in fields if a.learned), fields[0] if fields else None)  # the inputs rather than the labels
+    base = samples[0] if samples else own
     if samples and index is None and len({a.rows for a in fields}) == 1 and fields[0].rows.subset(samples[0].rows):
         base = fields[0]  # of what it was given, it keeps a part: `self.records = records[role]`
     if base is not None and index is not None and run is not None:

@@ -208,7 +208,7 @@ class Operation:
             return condensed(value.but(kind="figure", mask=None, linear=None), self.name)
         if self.name == "value_counts" and value.column and value.has_rows:
             note_repetition(self.run, value.rows, value.column)
-        if value.kind in ("table", "array", "unknown", "param") and value.has_rows:
+        if value.kind in ("table", "array", "unknown", "param", "weights") and value.has_rows:
             entry = (value.rows, self.run.site(self.call.node), value.learned, self.name)
             against = self.name == "corr" and isinstance(other, Array) and other.has_rows  # of one column with another
             column = (other.column or "target") if against and isinstance(other, Array) else value.column
