@@ -187,6 +187,8 @@ def grouped(run: Run, value: Value, sequence: Seq) -> Value:
         return value.but(group=entity, rows=value.rows if value.has_rows else run.source(_node_at(inner.at), entity))
     if isinstance(value, Seq):
         return Seq(value.kind, [grouped(run, item, sequence) for item in value.items], value.rest)
+    if isinstance(value, Dict):
+        return Dict({name: grouped(run, item, sequence) for name, item in value.items.items()}, value.rest)
     return value
 
 
@@ -224,13 +226,16 @@ def of_one_recording(value: Value) -> Value:
         return value.but(group=value.group or "recording")
     if isinstance(value, Seq):
         return Seq(value.kind, [of_one_recording(item) for item in value.items], value.rest)
+    if isinstance(value, Dict):
+        return Dict({name: of_one_recording(item) for name, item in value.items.items()}, value.rest)
     return value
 
 
-def cuts_windows(run: Run, loops: Sequence[Loop]) -> bool:
+def cuts_windows(run: Run, loops: Sequence[Loop], made: Sequence[Loop]) -> bool:
     """Whether the innermost loop goes along a recording and cuts a piece of it in every round, as against rows in batches.
 
-    Windows end before the end: their starts are counted up to the length minus a width, or the recording is one of several.
+    Windows end before the end: their starts are counted up to the length minus a width, or the recording is one of several. A
+    piece of one sample of an array is one as well, if the list, made in the loops `made`, holds those of several samples.
     """
     node = run.bodies.get(loops[-1])
     if node is None:
@@ -239,7 +244,20 @@ def cuts_windows(run: Run, loops: Sequence[Loop]) -> bool:
         run.cutting[node] = _slides(node)
     if not run.cutting[node]:
         return False
+    if len(loops) > len(made) + 1 and isinstance(node, ir.For) and _within_sample(node):
+        return True
     return _stops_short(node.test if isinstance(node, ir.While) else node.iterable) or bool(_over_objects(loops[:-1], None))
+
+
+def _within_sample(node: ir.For) -> bool:
+    """Whether the slice that moves with a loop is of one sample: `trials[number, :, k * width : (k + 1) * width]`."""
+    moving = {node.target.name} if isinstance(node.target, ir.Name) else set()
+    cuts = (one for statement in node.body for one in ir.walk(statement) if isinstance(one, ir.Subscript) and len(one.index) > 1)
+    return any(
+        not isinstance(cut.index[0], ir.Slice)
+        and any(isinstance(one, ir.Slice) and _mentions(one.lower, moving) and _mentions(one.upper, moving) for one in cut.index)
+        for cut in cuts
+    )
 
 
 def _stops_short(bound: ir.Expr) -> bool:

@@ -42,6 +42,7 @@ from mllint_bio.predict.library.notes import (
     note_aligned,
     note_column,
     note_unordered,
+    repetition_of,
 )
 from mllint_bio.predict.library.scoring import names_truth, within_class
 from mllint_bio.predict.values import (
@@ -517,11 +518,12 @@ def _note_slice(run: Run, node: ir.Node, value: Array, rows: Rows, boundary: Bou
     run.emit(
         Split,
         site,
-        data=value.view(),
+        data=value.but(group=value.group or repetition_of(run, value.rows)).view(),
         parts=(first, rows),
         how="slice",
         api="slice",
         shuffles=random,
+        grouped=False if random else None,
         seeded=seeded,
         stream=stream,
     )

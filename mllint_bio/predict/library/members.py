@@ -191,7 +191,7 @@ def _sequence_method(run: Run, value: Seq, name: str, call: Call) -> Value:
         if isinstance(argument, Array) and argument.name == "val":  # a value, as what is appended is called
             argument = argument.but(name="")
         nested = len(list(run.loops))
-        if nested and cuts_windows(run, run.loops):
+        if nested and cuts_windows(run, run.loops, value.cells.get("#made") or ()):
             argument = of_one_recording(argument)
         if nested and run.loops[-1].kind is LoopKind.GROUP and run.loops[-1] not in (value.cells.get("#made") or ()):
             argument = one_of_each(run, argument)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
-from mllint_bio.events import Data, Split
+from mllint_bio.events import Data, Site, Split
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rows import Derived, Equals, EqualsValue, Part, Rows, Selection
 from mllint_bio.rule import Rule
@@ -64,6 +64,7 @@ class DependentSamplesSplitAtRandom(Rule):
         if trace.options.get("protocol") == "within-subject" or not trace.trains:
             return
         told = set()
+        cut: set[tuple[str, tuple[Site, ...]]] = set()
         apart = {key for split in trace.of(Split) if split.grouped for part in split.parts for key in _splits_of(part)[-1:]}
         for split in trace.of(Split):
             windows = any(isinstance(step, Derived) and step.how == "window" for step in split.data.rows.steps())
@@ -83,6 +84,9 @@ class DependentSamplesSplitAtRandom(Rule):
             if apart.intersection(_splits_of(split.data.rows)) or _without_one(split.data):
                 continue  # a validation part of rows whose entities have none among the test rows
             told.add(split.at)
+            if split.how == "slice" and (split.data.group, split.calls) in cut:
+                continue  # samples and labels are cut at one place
+            cut.add((split.data.group, split.calls))
             entity = split.data.group or "recording"
             rows = "windows cut from" if windows else "rows of"
             yield self.finding(
