@@ -253,6 +253,19 @@ for model in fitted:
         (predict,) = trace.of(Predict)
         assert predict.data.learned and all(fact.rows == predict.data.rows for fact in predict.data.learned)
 
+    def test_encoded_features_know_their_encoder(self, run: Run) -> None:
+        """A model of what a network makes of the rows depends on the rows that the network was trained on."""
+        trace = run(
+            "import torch\nfrom sklearn.svm import SVC\nfrom sklearn.metrics import f1_score\n"
+            "x, y = torch.load('x.pt'), torch.load('y.pt')\n"
+            "encoder, decoder = torch.nn.Linear(9, 2), torch.nn.Linear(2, 9)\n"
+            "optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()])\n"
+            "torch.nn.functional.mse_loss(decoder(encoder(x)), x).backward()\noptimizer.step()\n"
+            "z = encoder(x).detach().numpy()\nprint(f1_score(y[80:], SVC().fit(z[:80], y[:80]).predict(z[80:])))\n"
+        )
+        fits, (score,) = list(trace.of(Fit)), [s for s in trace.of(Score) if s.metric == "f1_score"]
+        assert [trace.event(fact.fit) in fits for fact in score.inputs if fact.kind == "representation"] == [True]
+
     def test_loaded_tensor_has_a_mean(self, run: Run) -> None:
         """What `torch.load` gives is data once it is centred."""
         trace = run(

@@ -324,6 +324,8 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
     if subject.is_a("stateless-transform"):
         return obj
     streams = _drawn(run, obj, call)
+    if subject.is_a("estimator", "tuner") and data.prediction is not None:
+        data = _encoded(run, data, data.prediction.subject)
     uses_target = bool(entry and entry.get("uses_target")) or subject.role in (
         "feature-selector.supervised",
         "fitted-transform.supervised",
@@ -363,6 +365,17 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
         fact = Learned(number, learned_kind(subject.role), data.rows, uses_target)
         run.write(obj, "#learned", data.learned | {fact})
     return obj
+
+
+def _encoded(run: Run, data: Array, encoder: Subject) -> Array:
+    """Features that a network of the program makes: what it was trained on shapes them."""
+    for number in range(len(run.events) - 1, -1, -1):
+        fit = run.events[number]
+        if isinstance(fit, Fit) and fit.role == "estimator.deep" and encoder in fit.subject.everything():
+            rows = fit.subject.facts.get("fitted")
+            fact = Learned(number, "representation", rows if isinstance(rows, Rows) else fit.data.rows)
+            return data.but(learned=data.learned | {fact})
+    return data
 
 
 def _searched(obj: Obj, parameter: str) -> bool:
