@@ -404,7 +404,7 @@ def _functional(run: Run, entry: Entry, call: Call) -> Value:
         for known in facts if not isinstance(training, Const) else ():
             if training is not None:
                 known["mode_dependent"] = True
-            elif not call.open and (entry.get("defaults") or {}).get("training"):
+            elif not call.open and (entry.get("defaults") or {}).get("training") and call.get("p", entry.params) != Const(0):
                 known.setdefault("always_training", run.site(call.node))
     data = data_of(call.get(entry.params[0], entry.params) or UNKNOWN)
     if "dropout" in name:
