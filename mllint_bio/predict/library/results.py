@@ -89,5 +89,5 @@ def first_row(run: Run, node: ir.Node, table: Array, indices: Sequence[Value]) -
         return None
     figures = column(table, table.owner.order)
     rising = table.owner.rising
-    how = "sorted" if rising is None else "min" if rising == (indices[0] == Const(0)) else "max"
+    how = "sorted" if rising is None or indices[0] != Const(0) else "min" if rising else "max"  # the last may well be the worst
     return choose(run, node, figures, how, key=True) if figures is not None else None
