@@ -118,6 +118,7 @@ ROLES: dict[str, str] = {
 
 # Operations on data objects: what a function (role `array`) or a method does to rows. The interpreter implements each once.
 OPERATIONS: dict[str, str] = {
+    "turn": "rows and columns change places, samples stay samples: T, transpose",
     "keep": "same rows, same values: copy, astype, values, to_numpy, tensor, DataFrame",
     "elementwise": "same rows as its data arguments: log1p, add, clip with constants",
     "stat": "a statistic over rows (over columns when axis=1: then it keeps rows): mean, std, max, quantile",

@@ -66,7 +66,7 @@ class Array(Value):
     members: facts of each of the arrays that are bundled into it, rows in step (a data set of inputs and labels).
     drawn: of random numbers, the rows that they are if they are used as data (see `as_data`).
     visit: which pass over its loader it was collected in (see `Data.visit`). chosen: ids of the Select events that chose it (a
-    threshold, or the predictions of the best epoch so far).
+    threshold, or the predictions of the best epoch so far). across: what would be learned of its columns if it were turned.
     """
 
     kind: str = "unknown"
@@ -97,6 +97,7 @@ class Array(Value):
     members: tuple[frozenset[Learned], ...] = ()
     chosen: frozenset[int] = frozenset()
     drawn: Rows = UNKNOWN_ROWS
+    across: frozenset[Learned] = frozenset()
 
     if not TYPE_CHECKING:  # that of a frozen data class sets all fields, one by one: a tenth of the interpreter's time
 
@@ -397,6 +398,7 @@ def _join_arrays(a: Array, b: Array, where: Any) -> Array:
         rows=rows,
         name=a.name if a.name == b.name else "",
         learned=a.learned | b.learned,
+        across=a.across | b.across,
         prediction=_either_prediction(a.prediction, b.prediction),
         scores=a.scores | b.scores,
         ordered=a.ordered if a.ordered == b.ordered else "",

@@ -676,8 +676,12 @@ _LAYOUT = frozenset({"columns", "dtype", "device", "name"})  # what a table or t
 
 def _array(run: Run, entry: Entry, call_: Call) -> Value:
     made = _apply(run, entry, call_)
-    sliced = entry.path.startswith("tensorflow.data.Dataset.from_tensor") and isinstance(made, Array) and made.has_rows
-    return made.but(kind="dataset") if sliced and isinstance(made, Array) else made
+    if not isinstance(made, Array) or not made.has_rows:
+        return made
+    if entry.path.startswith("tensorflow.data.Dataset.from_tensor"):
+        return made.but(kind="dataset")
+    stacked = entry.path.startswith("numpy.") and entry.get("op") in ("keep", "concat") and isinstance(call_.at(0), Seq)
+    return made.but(across=made.across | made.learned) if stacked and made.learned else made  # either way: `vstack([a, b]).T`
 
 
 def _apply(run: Run, entry: Entry, call_: Call) -> Value:

@@ -193,7 +193,7 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
         return one.but(linear=None, mask=None, stat=one.stat if one.kind == "columns" else None, order=one.order)
     first, *others = found
     kind, name, group, noise, prediction = "", None, first.group, first.noise, first.prediction
-    learned, scores, shown, chosen = first.learned, first.scores, first.shown, first.chosen
+    learned, scores, shown, chosen, across = first.learned, first.scores, first.shown, first.chosen, first.across
     for a in found:  # one loop: this is where the interpreter spends most of its time
         if a.rows.known:
             if name is None:
@@ -202,6 +202,7 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
                 kind = a.kind
     for a in others:
         learned = learned | a.learned if a.learned else learned
+        across = across | a.across if a.across else across
         scores = scores | a.scores if a.scores else scores
         shown = shown | a.shown if a.shown else shown
         chosen = chosen | a.chosen if a.chosen else chosen
@@ -211,6 +212,7 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
         kind=kind or (first.kind if first.kind != "empty" else "unknown"),
         rows=_common_rows(found),
         learned=learned,
+        across=across,
         prediction=prediction,
         scores=scores,
         shown=shown,

@@ -83,6 +83,10 @@ def apply_method(run: Run, value: Array, described: catalog.Method, call: Call, 
     return result
 
 
+# Kinds of facts that are learned of each column by itself.
+_COLUMN_BY_COLUMN = frozenset({"statistic", "scale", "impute", "discretise"})
+
+
 class Operation:
     """One application of an operation of `catalog.schema.OPERATIONS` to data."""
 
@@ -134,6 +138,16 @@ class Operation:
 
     def keep(self, value: Array, other: Value | None) -> Value:
         return value.but(linear=None) if value.kind != "scalar" else value
+
+    def turn(self, value: Array, other: Value | None) -> Value:
+        if other is not None or value.kind not in ("table", "array") or value.prediction is not None:
+            return self.keep(value, other)
+        turned = frozenset(fact for fact in value.learned if fact.kind in _COLUMN_BY_COLUMN)
+        for fact in turned:
+            fit = self.run.events[fact.fit]
+            if isinstance(fit, Fit):
+                fit.subject.facts["turned"] = True  # each sample was transformed by itself
+        return value.but(linear=None, learned=(value.learned - turned) | value.across, across=turned)
 
     def elementwise(self, value: Array, other: Value | None) -> Value:
         if self.name in PRESENT:
@@ -581,6 +595,7 @@ class Operation:
 
 
 _OPERATIONS: dict[str, Callable[[Operation, Array, Value | None], Value]] = {
+    "turn": Operation.turn,
     "keep": Operation.keep,
     "elementwise": Operation.elementwise,
     "stat": Operation.stat,

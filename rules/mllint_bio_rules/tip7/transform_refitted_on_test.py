@@ -99,8 +99,9 @@ class TransformRefittedOnTest(Rule):
     @staticmethod
     def _agrees(trace: Trace, fit: Fit) -> bool:
         """Whether the codes are those of the training rows: indicators that take their columns from there, or codes in the order
-        of the values, which are labels: compared with predictions, or read by no model."""
-        if fit.subject.facts.get("aligned"):
+        of the values, which are labels: compared with predictions, or read by no model; or whether the rows were turned when it
+        was fitted, so that each sample was transformed by itself."""
+        if fit.subject.facts.get("aligned") or fit.subject.facts.get("turned"):
             return True
         if fit.subject.given.get("sort") is not True:
             return False
