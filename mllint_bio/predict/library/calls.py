@@ -680,7 +680,8 @@ def _array(run: Run, entry: Entry, call_: Call) -> Value:
         return made
     if entry.path.startswith("tensorflow.data.Dataset.from_tensor"):
         return made.but(kind="dataset")
-    stacked = entry.path.startswith("numpy.") and entry.get("op") in ("keep", "concat") and isinstance(call_.at(0), Seq)
+    stacks = entry.path.startswith(("numpy.", "pandas.DataFrame")) and entry.get("op") in ("keep", "concat")
+    stacked = stacks and isinstance(call_.at(0), Seq)
     return made.but(across=made.across | made.learned) if stacked and made.learned else made  # either way: `vstack([a, b]).T`
 
 
