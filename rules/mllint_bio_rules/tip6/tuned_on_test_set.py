@@ -99,7 +99,7 @@ class TunedOnTestSet(Rule):
             compared = {trace.event(number).at for number in select.scores}
             if not trace.is_program and role != "test" and {score.at for score in shown} <= compared:
                 continue  # a function that only tunes: its caller has the figure that counts
-            if select.how in ("max", "min") and select.scores <= told:
+            if select.how in ("max", "min", "sorted") and select.scores <= told:
                 continue  # the figure of the one that was chosen before
             seen.add(select.at)
             told |= select.scores
