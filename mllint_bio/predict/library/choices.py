@@ -473,12 +473,26 @@ def _freshness(node: ir.Expr) -> int:
     return 0 if _BEST.search(_text_of(node)) else 1
 
 
+def _found(value: Value, number: int) -> Value:
+    """A setting that a search by hand keeps (`best_cost = cost`, `best = {"C": cost}`): an argument from here was tuned."""
+    if isinstance(value, Const) and type(value.value) in (int, float):
+        return Array(kind="config", owner="tuned", chosen=frozenset({number}))
+    if isinstance(value, Array) and value.kind in ("scalar", "config", "unknown") and not (value.has_rows or value.scores):
+        return value.but(kind="config", owner="tuned", chosen=value.chosen | {number}, loop=None)
+    if isinstance(value, Dict):
+        return Dict({key: _found(item, number) for key, item in value.items.items()}, value.rest)
+    if isinstance(value, Seq) and value.kind == "tuple" and value.exact:
+        return Seq("tuple", [_found(item, number) for item in value.items])
+    return value
+
+
 def kept(run: Run, number: int, node: ir.If, body: Sequence[ir.Stmt], before: dict[str, Value], flow: Flow, start: int) -> None:
     """Complete a Select with what its branch keeps: the score, weights, a saved file, a model, or the decision to stop."""
 
     keeps: set[str] = set()
     tested = set(_text_of_test(node.test))
     env = run.frames[-1].env
+    what = run.events[number].what  # type: ignore[attr-defined]
     varied = [
         name for name in env if any(f"_{name}_" in f"_{loop.variable}_" for loop in run.loops if loop.kind is LoopKind.MODEL)
     ]
@@ -490,6 +504,8 @@ def kept(run: Run, number: int, node: ir.If, body: Sequence[ir.Stmt], before: di
             env[name] = value.but(chosen=frozenset({number}), loop=None)
         elif isinstance(value, Array) and value.prediction is not None and not value.scores:
             env[name] = value.but(chosen=value.chosen | {number})  # the predictions of the best one so far
+        elif what == "hyperparameter" and name not in tested:
+            env[name] = _found(value, number)
         if name in tested or scores_of(value):
             keeps.add("score")
         if isinstance(value, Array) and value.kind == "weights":
@@ -516,6 +532,9 @@ def kept(run: Run, number: int, node: ir.If, body: Sequence[ir.Stmt], before: di
             keeps.add("score")
         if isinstance(target, ir.Attribute) and "stop" in target.name.lower():
             keeps.add("stop")
+        holder = run.eval(target.value) if isinstance(target, ir.Attribute) and what == "hyperparameter" else None
+        if isinstance(holder, Obj) and isinstance(target, ir.Attribute) and "." + target.name in holder.cells:
+            run.write(holder, "." + target.name, _found(holder.cells["." + target.name], number))
         if isinstance(target, (ir.Name, ir.Attribute)) and isinstance(statement, ir.Assign) and _is_dict_of_best(target, run):
             keeps.add("score")
     select = run.events[number]

@@ -71,7 +71,7 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
     """`value[indices]`."""
     if isinstance(value, Choice):
         # A loader has no items: where one is indexed (`loaders[0]`), the value is the list of the other branch.
-        able = [o for o in value.options if o is not NONE and not (isinstance(o, Obj) and o.is_a("loader"))]
+        able = [o for o in value.options if o != NONE and not (isinstance(o, Obj) and o.is_a("loader"))]
         return join_all([subscript(run, option, indices, node) for option in able or value.options])
     index = indices[0] if len(indices) == 1 else None
     if isinstance(value, Seq):

@@ -1389,7 +1389,7 @@ def _selected(run: Run, obj: Obj, result: Value, call: Call) -> None:
     rows = [run.events[n] for n in scores]
     view = next((e.data for e in rows if isinstance(e, Score)), Data())
     given = {"maximize": "up", "minimize": "down"}.get(str(obj.subject.facts.get("direction")), "")
-    run.emit(
+    search = run.emit(
         Select,
         call.node,
         what="hyperparameter",
@@ -1401,6 +1401,7 @@ def _selected(run: Run, obj: Obj, result: Value, call: Call) -> None:
         direction=contents.directed(given, data_of(result)),
     )
     run.write(obj, "#cv-scores", scores)
+    run.write(obj, "#searches", frozenset({search}))
 
 
 def threshold_tuner(run: Run, entry: Entry, call: Call) -> Value:

@@ -204,19 +204,29 @@ def _among_searched(trace: Trace, select: Select) -> list[Score]:
 
 def _configured(trace: Trace, select: Select) -> list[Score]:
     """Reported figures of rows that a search had read, of a model that it configured and that was fitted to other rows since."""
-    searched = next((f.data for f in trace.of(Fit) if f.subject is select.subject and f.at == select.at), Data())
-    if select.subject is None or not searched.rows.known or untouched(trace, searched, ""):
+    searched = _searched(trace, select)
+    if not searched.rows.known or untouched(trace, searched, ""):
         return []
     once = [
         score
         for score in figures(trace)
         if score.id > select.id
         and score.subject is not None
-        and (score.subject is select.subject or select.id in score.subject.facts.get("searches", ()))
+        and (
+            (score.subject is select.subject and select.subject is not None)
+            or select.id in score.subject.facts.get("searches", ())
+        )
         and score.data.rows.disjoint(score.fitted)
         and score.data.rows.subset(searched.rows)
     ]
     return once or _cross_validated_after(trace, select, searched)
+
+
+def _searched(trace: Trace, select: Select) -> Data:
+    """The rows that a search read: those that its tuner was given, or those that it cut into folds, candidate by candidate."""
+    given = (f.data for f in trace.of(Fit) if f.subject is select.subject and f.at == select.at)
+    folds = (s.data for s in trace.of(Split) if s.how == "fold" and select.data.rows in s.parts and not in_fold(s.data.rows))
+    return next(given if select.subject is not None else iter(()), None) or next(folds, Data())
 
 
 def _cross_validated_after(trace: Trace, select: Select, searched: Data) -> list[Score]:
