@@ -477,7 +477,9 @@ def _found(value: Value, number: int) -> Value:
     """A setting that a search by hand keeps (`best_cost = cost`, `best = {"C": cost}`): an argument from here was tuned."""
     if isinstance(value, Const) and type(value.value) in (int, float):
         return Array(kind="config", owner="tuned", chosen=frozenset({number}))
-    if isinstance(value, Array) and value.kind in ("scalar", "config", "unknown") and not (value.has_rows or value.scores):
+    if isinstance(value, Array) and value.kind in ("scalar", "config", "unknown"):
+        if value.has_rows or value.scores or value.learned or value.prediction is not None:
+            return value
         return value.but(kind="config", owner="tuned", chosen=value.chosen | {number}, loop=None)
     if isinstance(value, Dict):
         return Dict({key: _found(item, number) for key, item in value.items.items()}, value.rest)
@@ -532,7 +534,8 @@ def kept(run: Run, number: int, node: ir.If, body: Sequence[ir.Stmt], before: di
             keeps.add("score")
         if isinstance(target, ir.Attribute) and "stop" in target.name.lower():
             keeps.add("stop")
-        holder = run.eval(target.value) if isinstance(target, ir.Attribute) and what == "hyperparameter" else None
+        searched = what == "hyperparameter" and isinstance(target, ir.Attribute) and isinstance(target.value, ir.Name)
+        holder = run.eval(target.value) if searched and isinstance(target, ir.Attribute) else None
         if isinstance(holder, Obj) and isinstance(target, ir.Attribute) and "." + target.name in holder.cells:
             run.write(holder, "." + target.name, _found(holder.cells["." + target.name], number))
         if isinstance(target, (ir.Name, ir.Attribute)) and isinstance(statement, ir.Assign) and _is_dict_of_best(target, run):

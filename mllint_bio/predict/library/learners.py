@@ -125,6 +125,8 @@ def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
     data = obj.cells.get("#fit-data")
     if obj.is_a("tuner") and name in ("best_score_", "cv_results_", "best_value", "best_trial"):
         scores: frozenset[int] = obj.cells.get("#cv-scores") or frozenset()
+        if name == "best_trial":  # its parameters, and whatever else was noted with them, were found by the search
+            return Array(kind="figure", scores=scores, owner="tuned", chosen=obj.cells.get("#searches") or frozenset())
         return Array(kind="figure", scores=scores)
     if name in ("best_estimator_", "estimator_", "best_model"):
         return _chosen(run, obj) if obj.is_a("tuner") and name == "best_estimator_" else obj

@@ -83,7 +83,9 @@ class BaselineNotTunedAlike(Rule):
                 continue
             for other in trace.held_out_scores:
                 rival = next(iter(_parts(other)), None)
-                if rival and other.metric == score.metric and _same(trace, score, other) and _worked_on(trace, rival, tuned):
+                if rival is None or rival.at == base.at:  # one statement with other settings: no rival, but what tuning brings
+                    continue
+                if other.metric == score.metric and _same(trace, score, other) and _worked_on(trace, rival, tuned):
                     plain[base] = (score, other, rival)
                     break
         if plain:

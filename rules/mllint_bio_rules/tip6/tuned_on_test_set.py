@@ -207,19 +207,23 @@ def _configured(trace: Trace, select: Select) -> list[Score]:
     searched = _searched(trace, select)
     if not searched.rows.known or untouched(trace, searched, ""):
         return []
+    compared = {(e.at, e.calls) for e in trace.of(Score) if e.id in select.scores}  # a further round of the search
     once = [
         score
         for score in figures(trace)
         if score.id > select.id
         and score.subject is not None
-        and (
-            (score.subject is select.subject and select.subject is not None)
-            or select.id in score.subject.facts.get("searches", ())
-        )
+        and (score.subject is select.subject or _found_by(select, score))
+        and (score.at, score.calls) not in compared
         and score.data.rows.disjoint(score.fitted)
         and score.data.rows.subset(searched.rows)
     ]
     return once or _cross_validated_after(trace, select, searched)
+
+
+def _found_by(select: Select, score: Score) -> bool:
+    """Whether the scored model, or a part of it, has parameters that a search found."""
+    return score.subject is not None and any(select.id in p.facts.get("searches", ()) for p in score.subject.everything())
 
 
 def _searched(trace: Trace, select: Select) -> Data:
@@ -236,13 +240,15 @@ def _cross_validated_after(trace: Trace, select: Select, searched: Data) -> list
     """
     if set_aside(trace, searched):
         return []
+    compared = {(e.at, e.calls) for e in trace.of(Score) if e.id in select.scores}
     return [
         score
         for score in trace.of(Score)
         if score.id > select.id
         and score.cross_validated
-        and score.subject not in (None, select.subject)
-        and select.id in score.subject.facts.get("searches", ())
+        and score.subject is not select.subject
+        and _found_by(select, score)
+        and (score.at, score.calls) not in compared
         and trace.reported(score)
         and score.data.rows.subset(searched.rows)
     ]
