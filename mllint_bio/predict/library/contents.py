@@ -15,6 +15,7 @@ from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Rows, Source, source
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
 
+LONG = "long"  # owner of a table that has a row for each column of a wide one
 COPIED = "copied"  # among the owners of weights that later steps do not change
 POSITIONS = "indices"  # label of the rows that counted positions stand for, until they index a table
 _RESULTS_DEPTH = 6  # results are collected by data set, model, metric and fold

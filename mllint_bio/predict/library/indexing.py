@@ -13,6 +13,7 @@ from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library import results
 from mllint_bio.predict.library.arithmetic import filled
 from mllint_bio.predict.library.contents import (
+    LONG,
     PAIRWISE,
     POSITIONS,
     arrays_in,
@@ -61,7 +62,7 @@ from mllint_bio.predict.values import (
     options,
     role_of_name,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Bound, Part, Rows, Slice, Step, joined
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, EqualsValue, Part, Rows, Slice, Step, joined
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
@@ -337,7 +338,8 @@ def by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: 
                 return value.but(rows=inside if positive else value.rows.without(inside), learned=learned, group="")
             if isinstance(key, RandomMask):
                 _note_random(run, node, value, key, positive)
-            return value.but(rows=value.rows.select(key, positive), learned=learned)
+            one = positive and value.owner == LONG and isinstance(key, (Equals, EqualsValue))  # one column of the wide table
+            return value.but(rows=value.rows.select(key, positive), learned=learned, **({"group": ""} if one else {}))
         return value.but(rows=value.rows.some(run.first_use(index, node)), learned=learned)
     if index.kind == "columns" and not value.has_rows:
         return index  # names of columns

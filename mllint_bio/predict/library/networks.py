@@ -397,7 +397,8 @@ def layer(run: Run, entry: Entry, call: Call) -> Value:
 def _functional(run: Run, entry: Entry, call: Call) -> Value:
     """Apply a layer that is a function: `F.dropout(x)`, `F.conv2d(x, weight)`."""
     name = entry.path.rsplit(".", 1)[-1]
-    calls.draws(run, call, entry.fields, entry.params, name, at="call", purpose=None)
+    if not run.inside_forward:  # what a network draws while it is applied is left to the network, as that of its layers
+        calls.draws(run, call, entry.fields, entry.params, name, at="call", purpose=None)
     if entry.get("mode_dependent"):
         training = call.get("training", entry.params)
         facts = [f.receiver.subject.facts for f in run.frames if isinstance(f.receiver, Obj) and f.receiver.is_a("module")]

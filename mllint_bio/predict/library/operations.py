@@ -26,6 +26,7 @@ from mllint_bio.predict.library.arithmetic import (
 )
 from mllint_bio.predict.library.choices import choose
 from mllint_bio.predict.library.contents import (
+    LONG,
     arrays_in,
     as_array,
     as_columns,
@@ -584,7 +585,8 @@ class Operation:
 
     def opaque(self, value: Array, other: Value | None) -> Value:
         made = blend(self.run, [value, *self.call.everything()]).but(linear=None, mask=None, stat=None)
-        return made.but(group=self._identifier() or made.group) if self.name == "melt" and made.has_rows else made
+        entity = self._identifier() if self.name == "melt" and made.has_rows else ""
+        return made.but(group=entity, owner=LONG) if entity else made
 
     def _identifier(self) -> str:
         """The identifier that `melt` repeats in every row that it makes of one."""

@@ -83,11 +83,13 @@ class DependentSamplesSplitAtRandom(Rule):
                 continue
             if apart.intersection(_splits_of(split.data.rows)) or _without_one(split.data):
                 continue  # a validation part of rows whose entities have none among the test rows
+            if any(_instead(trace, split, other) for other in trace.of(Split)):
+                continue  # the program splits by group where there are groups
             told.add(split.at)
             if split.how == "slice" and (split.data.group, split.calls) in cut:
                 continue  # samples and labels are cut at one place
             cut.add((split.data.group, split.calls))
-            entity = split.data.group or "recording"
+            entity = split.data.group if len(split.data.group) > 2 else "entity" if split.data.group else "recording"
             rows = "windows cut from" if windows else "rows of"
             yield self.finding(
                 split,
@@ -95,6 +97,12 @@ class DependentSamplesSplitAtRandom(Rule):
                 confidence=Confidence.CERTAIN if split.data.group else Confidence.LIKELY,
                 variant="windows" if windows else "cv" if split.how == "fold" else "group-evidence",
             )
+
+
+def _instead(trace: Trace, split: Split, other: Split) -> bool:
+    """Whether another split of the same rows is by group, and one of the two is made only if a condition holds."""
+    here = other.calls == split.calls and other.data.rows == split.data.rows
+    return bool(other.grouped) and here and (trace.exclusive(split, other) or other.branch != split.branch)
 
 
 def _splits_of(rows: Rows) -> list[Hashable]:
