@@ -51,6 +51,13 @@ def constant(value: Any) -> Value:
     return Const(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """Some columns of a table were taken: samples of another part, if the samples stand in columns."""
+
+    by: Value
+
+
 @dataclass(frozen=True, eq=False)
 class Array(Value):
     """A value with data provenance; the fields default to "nothing is known".
@@ -66,7 +73,8 @@ class Array(Value):
     members: facts of each of the arrays that are bundled into it, rows in step (a data set of inputs and labels).
     drawn: of random numbers, the rows that they are if they are used as data (see `as_data`).
     visit: which pass over its loader it was collected in (see `Data.visit`). chosen: ids of the Select events that chose it (a
-    threshold, or the predictions of the best epoch so far). across: what would be learned of its columns if it were turned.
+    threshold, or the predictions of the best epoch so far). across: what would be learned of its columns if it were turned,
+    and which columns were taken. turned: whether it is.
     """
 
     kind: str = "unknown"
@@ -97,7 +105,8 @@ class Array(Value):
     members: tuple[frozenset[Learned], ...] = ()
     chosen: frozenset[int] = frozenset()
     drawn: Rows = UNKNOWN_ROWS
-    across: frozenset[Learned] = frozenset()
+    across: frozenset[Learned | Narrowed] = frozenset()
+    turned: bool = False
 
     if not TYPE_CHECKING:  # that of a frozen data class sets all fields, one by one: a tenth of the interpreter's time
 
@@ -384,9 +393,28 @@ def _plain(array: Array) -> bool:
     return array.kind in ("unknown", "config", "scalar")
 
 
+# Kinds of facts that are learned of each column by itself.
+_COLUMN_BY_COLUMN = frozenset({"statistic", "scale", "impute", "discretise"})
+
+
+def turn(array: Array) -> Array:
+    """The data with rows and columns in each other's place."""
+    if not array.learned and not array.across:
+        return array.but(turned=not array.turned)
+    rows = array.rows
+    for taken in array.across:
+        if isinstance(taken, Narrowed) and rows.known:
+            rows = rows.some(taken)
+    turned = frozenset(fact for fact in array.learned if fact.kind in _COLUMN_BY_COLUMN)
+    read = frozenset(fact for fact in array.across if isinstance(fact, Learned))
+    return array.but(rows=rows, learned=(array.learned - turned) | read, across=turned, turned=not array.turned)
+
+
 def _join_arrays(a: Array, b: Array, where: Any) -> Array:
     if a.kind == "empty" or b.kind == "empty":  # no rows add nothing
         return b if a.kind == "empty" else a
+    if a.turned is not b.turned:
+        b = turn(b)
     if a.rows == b.rows:
         rows = a.rows
     elif where is not None:
@@ -399,6 +427,7 @@ def _join_arrays(a: Array, b: Array, where: Any) -> Array:
         name=a.name if a.name == b.name else "",
         learned=a.learned | b.learned,
         across=a.across | b.across,
+        turned=a.turned,
         prediction=_either_prediction(a.prediction, b.prediction),
         scores=a.scores | b.scores,
         ordered=a.ordered if a.ordered == b.ordered else "",

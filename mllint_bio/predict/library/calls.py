@@ -28,6 +28,7 @@ from mllint_bio.predict.values import (
     Func,
     Klass,
     Mod,
+    Narrowed,
     Obj,
     Partial,
     Seq,
@@ -857,6 +858,9 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     if yields == "dataset" and isinstance(location, Array) and location.has_rows and location.kind == "array":  # of these files
         return location.but(kind="dataset")
     data = Array(kind={"dataset": "dataset", "loader": "loader"}.get(yields, "table"), rows=rows, name="")
+    columns = call_.kwargs.get("usecols")
+    if columns is not None and not isinstance(columns, Const):
+        data = data.but(across=frozenset({Narrowed(columns)}))
     if isinstance(location, Array) and location.unordered:
         data = data.but(unordered=location.unordered)
     if key is not None and yields in ("table", "object"):

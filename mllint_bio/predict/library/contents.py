@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from mllint_bio.events import Subject
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call
-from mllint_bio.predict.values import UNKNOWN, Array, Choice, Const, Dict, Func, Obj, Seq, Value, join_all, role_of_name
+from mllint_bio.predict.values import UNKNOWN, Array, Choice, Const, Dict, Func, Obj, Seq, Value, join_all, role_of_name, turn
 from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Rows, Source, source
 
 if TYPE_CHECKING:
@@ -202,6 +202,8 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
             if not kind and a.kind in DATA_KINDS:
                 kind = a.kind
     for a in others:
+        if a.turned is not first.turned:
+            a = turn(a)
         learned = learned | a.learned if a.learned else learned
         across = across | a.across if a.across else across
         scores = scores | a.scores if a.scores else scores
@@ -214,6 +216,7 @@ def blend(run: Run, values: Sequence[Value]) -> Array:
         rows=_common_rows(found),
         learned=learned,
         across=across,
+        turned=first.turned,
         prediction=prediction,
         scores=scores,
         shown=shown,

@@ -54,6 +54,7 @@ from mllint_bio.predict.values import (
     Choice,
     Const,
     Dict,
+    Narrowed,
     Obj,
     Seq,
     Value,
@@ -124,9 +125,29 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
         if best is not None:
             return best
     result = _select_rows(run, target, indices, node, rowwise)
+    if target.kind == "table" and isinstance(result, Array):
+        result = _crossed(run, result, indices, rowwise)
     if target.unordered and isinstance(result, Array) and isinstance(index, Const) and isinstance(index.value, int):
         return result.but(unordered=None)  # the one file that was found: which it is does not part its rows
     return result
+
+
+def _crossed(run: Run, result: Array, indices: Sequence[Value], rowwise: bool) -> Array:
+    """What rows were chosen by, should they be columns once the table is turned; and whether some columns only were taken."""
+    for number, index in enumerate(indices):
+        rows = number == 0 and (rowwise or (isinstance(index, Array) and (index.kind == "mask" or index.mask is not None)))
+        if rows and isinstance(index, Array) and index.across:
+            facts = (fact for fact in index.across if isinstance(fact, Learned))
+            ranked = frozenset(fact for fact in facts if isinstance(e := run.events[fact.fit], Fit) and e.method in RANKINGS)
+            result = result.but(across=result.across | ranked)
+        elif not rows and not isinstance(index, Const) and not (isinstance(index, Seq) and _written(index)):
+            result = result.but(across=result.across | {Narrowed(index)})
+    return result
+
+
+def _written(index: Seq) -> bool:
+    """Whether columns are named where they are taken, or all of them are."""
+    return _is_full(index) if index.kind == "slice" else index.exact and all(isinstance(one, Const) for one in index.items)
 
 
 def _looked_up(index: Array, entry: Value) -> bool:

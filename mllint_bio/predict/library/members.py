@@ -63,7 +63,7 @@ def array_attribute(run: Run, value: Array, name: str, node: ir.Node) -> Value:
     if name == "index" and value.scores:
         return value
     if name == "index" and value.has_rows:
-        return Array(kind="index", rows=value.rows, base=base_of(value.rows), ordered=value.ordered)
+        return Array(kind="index", rows=value.rows, base=base_of(value.rows), ordered=value.ordered, across=value.across)
     if name in ("n_obs",):
         return Array(kind="scalar", linear=row_count(value))
     described = catalog.method(name)

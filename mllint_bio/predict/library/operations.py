@@ -56,8 +56,8 @@ from mllint_bio.predict.library.notes import (
     with_statistic,
 )
 from mllint_bio.predict.library.scoring import as_figure, names_truth, within_class
-from mllint_bio.predict.values import NONE, UNKNOWN, Array, Const, Ext, Func, Seq, Value
-from mllint_bio.rows import UNKNOWN_ROWS, Bound
+from mllint_bio.predict.values import NONE, UNKNOWN, Array, Const, Ext, Func, Narrowed, Seq, Value, turn
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Part
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
@@ -82,10 +82,6 @@ def apply_method(run: Run, value: Array, described: catalog.Method, call: Call, 
                 return Updated(value, result)
             return Updated(result, NONE if inplace != "always" else result)
     return result
-
-
-# Kinds of facts that are learned of each column by itself.
-_COLUMN_BY_COLUMN = frozenset({"statistic", "scale", "impute", "discretise"})
 
 
 class Operation:
@@ -143,12 +139,12 @@ class Operation:
     def turn(self, value: Array, other: Value | None) -> Value:
         if other is not None or value.kind not in ("table", "array") or value.prediction is not None:
             return self.keep(value, other)
-        turned = frozenset(fact for fact in value.learned if fact.kind in _COLUMN_BY_COLUMN)
-        for fact in turned:
-            fit = self.run.events[fact.fit]
+        made = turn(value).but(linear=None)
+        for fact in made.across:
+            fit = self.run.events[fact.fit] if isinstance(fact, Learned) else None
             if isinstance(fit, Fit):
                 fit.subject.facts["turned"] = True  # each sample was transformed by itself
-        return value.but(linear=None, learned=(value.learned - turned) | value.across, across=turned)
+        return made
 
     def elementwise(self, value: Array, other: Value | None) -> Value:
         if self.name in PRESENT:
@@ -215,7 +211,7 @@ class Operation:
             pair = self.name in ("max", "min", "sort", "topk")
             if value.prediction is not None and pair:
                 return values_and_indices(value, value.but(prediction=as_output(value.prediction, "label"), activation=""))
-            return value.but(linear=None, mask=None)
+            return self._across(value).but(linear=None, mask=None)
         if value.scores and value.owner == "folds" and self.name in ("max", "amax", "nanmax"):
             return choose(self.run, self.call.node, value, "max")
         if value.prediction is not None or value.scores or value.kind in ("hits", "mask"):
@@ -229,6 +225,27 @@ class Operation:
             column = (other.column or "target") if against and isinstance(other, Array) else value.column
             return value.but(kind="stat", stat=entry, linear=None, mask=None, column=column)
         return value.but(linear=None, mask=None)
+
+    def _across(self, value: Array) -> Array:
+        """A figure of every row of a whole table: if the table is turned, it is one of a column, learned of all samples."""
+        whole = value.kind == "table" and value.has_rows and not value.column and value.prediction is None and not value.scores
+        if (
+            not whole
+            or any(isinstance(taken, Narrowed) for taken in value.across)
+            or any(isinstance(step, Part) for step in value.rows.steps())
+        ):
+            return value
+        site = self.run.site(self.call.node)
+        subject = Subject(api=f"statistic.{self.name}", role="statistic", at=site, name=value.name)
+        number = self.run.emit(
+            Fit,
+            self.call.node,
+            subject=same_subject(self.run, site, subject),
+            role="statistic",
+            data=value.view(),
+            method=self.name,
+        )
+        return value.but(across=value.across | {Learned(number, "statistic", value.rows)})
 
     def standardise(self, value: Array, other: Value | None) -> Value:
         if not value.has_rows or value.prediction is not None:
