@@ -528,6 +528,9 @@ def kept(run: Run, number: int, node: ir.If, body: Sequence[ir.Stmt], before: di
             keeps.add("saved")
     if flow is Flow.BREAK or flow is Flow.RETURN:
         keeps.add("stop")
+    called = (one.func for statement in body for one in ir.walk(statement) if isinstance(one, ir.Call))
+    if any(_STORES.search(func.name) for func in called if isinstance(func, (ir.Name, ir.Attribute))):
+        keeps.add("saved")  # `shutil.copyfile("last.pth", "best.pth")`
     for statement in body:
         target = statement.targets[0] if isinstance(statement, ir.Assign) else None
         if isinstance(target, ir.Attribute) and (target.name in tested or _BEST.search(target.name)):
@@ -550,6 +553,9 @@ def kept(run: Run, number: int, node: ir.If, body: Sequence[ir.Stmt], before: di
         keeps=select.keeps | frozenset(keeps),
         what="early-stop" if keeps == {"stop"} and select.what == "epoch" else select.what,
     )
+
+
+_STORES = re.compile(r"save|copyfile|copy2|dump|checkpoint|move|rename", re.I)
 
 
 def turned(run: Run, number: int, judged: Callable[[], Flow], executed: Callable[[], Flow]) -> Flow:
