@@ -373,9 +373,10 @@ def by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: 
     marks = index.kind == "item" and index.rows == value.rows and is_column(index) and bool(role_of_name(index.column))
     if marks:  # of the one graph that a data set holds: `data.test_mask`
         return value.but(rows=value.rows.select(column_key(index), True), name=index.column)
-    foreign = index.kind in ("item", "weights") and index.has_rows and value.has_rows and not _within(index.rows, value.rows)
+    given = index.kind in ("item", "weights", "param")
+    foreign = given and index.has_rows and value.has_rows and not _within(index.rows, value.rows)
     told = index.kind in ("item", "unknown") and bool(role_of_name(index.name)) and value.has_rows  # `X[train_idx]`
-    if (foreign or told) and value.kind in ("array", "table"):  # positions that another file holds
+    if (foreign or told) and value.kind in ("array", "table", "param"):  # positions that another file or the caller holds
         return value.but(rows=value.rows.some(run.first_use(index, node)))
     if index.kind in ("scalar", "item", "config", "unknown") and not rowwise:
         counted = value.kind == "unknown" and value.has_rows and value.rows == index.base
