@@ -755,7 +755,9 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     if seq and op == "stat" and value.group:
         value = value.but(group="")  # one figure of several rows
     if op == "shuffle" and call_.args and isinstance(first, (Array, Seq)):
-        return _shuffle_in_place(run, entry, call_, first, operation)
+        if entry.path in _IN_PLACE:
+            return _shuffle_in_place(run, entry, call_, first, operation)
+        return _shuffled_copies(run, call_, operation)
     by_row = op == "argmax" and operation.over_columns()  # the likeliest class of each
     if op in ("stat", "argmax", "sort") and seq and value.scores and not by_row:
         if name in ("max", "min", "argmax", "argmin", "nanmax", "nanmin", "amax", "amin", "argsort", "sort", "nanargmax"):
@@ -806,6 +808,21 @@ def _positions(run: Run, entry: Entry, call_: Call) -> Array:
 def _with_first(call_: Call, value: Value) -> Call:
 
     return Call(call_.node, [value, *call_.args[1:]], call_.kwargs, call_.open)
+
+
+_IN_PLACE = frozenset({"random.shuffle", "numpy.random.shuffle"})
+
+
+def _shuffled_copies(run: Run, call_: Call, operation: Operation) -> Value:
+    """`X, y = shuffle(X, y)`: the arguments, all in one new order."""
+    operation._draw("shuffle", UNKNOWN)
+    site = run.site(call_.node)
+    copies: list[Value] = []
+    for value in call_.args if "arrays" in operation.params or not operation.params else call_.args[:1]:
+        array = data_of(value) if isinstance(value, Seq) else value
+        known = isinstance(array, Array) and (array.has_rows or array.prediction is not None)
+        copies.append(array.but(ordered="shuffled", order=site, linear=None) if known and isinstance(array, Array) else value)
+    return copies[0] if len(copies) == 1 else Seq("list", copies)
 
 
 def _shuffle_in_place(run: Run, entry: Entry, call_: Call, first: Value, operation: Operation) -> Value:

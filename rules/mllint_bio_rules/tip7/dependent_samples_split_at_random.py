@@ -22,7 +22,7 @@ class DependentSamplesSplitAtRandom(Rule):
     its values occur, the finding is possible (`lexicon`, preview).
 
     Not reported: group splitters; a split of the unique identifiers followed by `isin`; one row per entity; splits without
-    shuffling; a further split of rows whose entities were kept out of the test rows before.
+    shuffling of rows that were not shuffled before; a further split of rows whose entities were kept out of the test rows before.
 
     ## Why it is bad
     Rows of one patient resemble each other. The model recognises the patient and not the disease: with 40 subjects of 8 rows
@@ -68,7 +68,7 @@ class DependentSamplesSplitAtRandom(Rule):
         apart = {key for split in trace.of(Split) if split.grouped for part in split.parts for key in _splits_of(part)[-1:]}
         for split in trace.of(Split):
             windows = any(isinstance(step, Derived) and step.how == "window" for step in split.data.rows.steps())
-            if split.at in told or split.shuffles is not True or split.grouped is not False:
+            if split.at in told or not _at_random(split) or split.grouped is not False:
                 continue
             if not (split.data.group or windows):
                 if split.identifier:
@@ -115,3 +115,8 @@ def _without_one(data: Data) -> bool:
     keys = [step.key for step in data.rows.steps() if isinstance(step, Selection) and not step.positive]
     columns = [key.column for key in keys if isinstance(key, (Equals, EqualsValue))]
     return any(isinstance(column, tuple) and column[1:] == (data.group,) for column in columns)
+
+
+def _at_random(split: Split) -> bool:
+    """Whether rows are dealt at random: by the split, or because their order was random before."""
+    return split.shuffles is True or (split.shuffles is False and split.data.ordered == "shuffled")
