@@ -303,7 +303,7 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
         inner = arrays_in(first)
         if inner and any(a.kind == "index" for a in inner):
             return by_index(run, value, next(a for a in inner if a.kind == "index"), node)
-        if value.has_rows and any(a.kind == "scalar" and (a.base == value.rows or a.base.label == POSITIONS) for a in inner):
+        if value.has_rows and any(a.kind == "scalar" and a.base.known for a in inner):
             return value.but(rows=value.rows.some(run.first_use(first, node)))  # some of its positions, collected one by one
         if not rowwise and not isinstance(first.element(), Const):
             return functools.reduce(lambda data, columns: choose_columns(run, data, columns), inner, value)
