@@ -166,6 +166,16 @@ class TestLoops:
         assert [event.mode for event in trace.of(Predict)] == ["train", "eval"]
         assert names(trace).count("Mode") == 1
 
+    def test_a_column_of_a_table_of_predictions_names_its_parts(self, run: Run) -> None:
+        """Rows of two names are disjoint, whatever else stands in the table."""
+        trace = run(
+            "import numpy as np\nimport pandas as pd\nfrom keras.models import load_model\nfrom sklearn.svm import SVC\n"
+            "table = pd.DataFrame(load_model('net.keras').predict(np.load('x.npy')))\ntable['part'] = pd.read_csv('parts.csv')\n"
+            "for part in ('train', 'val'):\n    SVC().fit(table[table['part'] == part], np.load('y.npy'))\n"
+        )
+        train, held = (fit.data.rows for fit in trace.of(Fit))
+        assert train.disjoint(held) is Answer.YES
+
     def test_models_that_an_unrolled_loop_collects_stay_apart(self, run: Run) -> None:
         """A later loop over the list they are in goes over each of them; what a branch appends may be missing."""
         program = (

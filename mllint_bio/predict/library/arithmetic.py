@@ -302,7 +302,8 @@ def _compared(run: Run, node: ir.Compare, left: Value, op: str, right: Value) ->
         return a.but(activation="class", linear=None, mask=None)
     if a is None or b is None:
         return blend(run, [left, right])
-    if a.prediction is not None or b.prediction is not None:
+    named = a.kind in ("table", "array") and bool(a.column) and isinstance(right, Const) and isinstance(right.value, str)
+    if (a.prediction is not None or b.prediction is not None) and not named:  # another column of a table of predictions
         return compare_prediction(run, node, a, op, b, right)
     if a.has_rows and isinstance(right, Const) and a.kind not in ("scalar", "item", "batch"):
         column = (a.rows, a.column or a.name)
