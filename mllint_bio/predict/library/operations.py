@@ -250,6 +250,8 @@ class Operation:
     def standardise(self, value: Array, other: Value | None) -> Value:
         if not value.has_rows or value.prediction is not None:
             return value
+        if self.over_columns():
+            return self._across(value)
         site = self.run.site(self.call.node)
         subject = same_subject(self.run, site, Subject(api=self.name, role="statistic", at=site))
         number = self.run.emit(Fit, self.call.node, subject=subject, role="statistic", data=value.view(), method=self.name)
