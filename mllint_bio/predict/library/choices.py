@@ -29,7 +29,7 @@ from mllint_bio.events import (
 )
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Flow
-from mllint_bio.predict.library.contents import COPIED, PLAIN_EXTREMES, condensed, directed, is_cut, is_json, scores_of
+from mllint_bio.predict.library.contents import COPIED, PLAIN_EXTREMES, arrays_in, condensed, directed, is_cut, is_json, scores_of
 from mllint_bio.predict.library.growth import lies_by_class
 from mllint_bio.predict.library.scoring import as_figure
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value, options, role_of_name
@@ -488,6 +488,18 @@ def _found(value: Value, number: int) -> Value:
     return value
 
 
+def _of_the_best(value: Value, number: int) -> Value:
+    """The predictions of the best one so far, alone or among its results."""
+    if isinstance(value, Array) and value.prediction is not None and not value.scores:
+        return value.but(chosen=value.chosen | {number})
+    if isinstance(value, (Dict, Seq)):
+        rest = _of_the_best(value.rest, number) if value.rest is not None else None
+        if isinstance(value, Seq):
+            return Seq(value.kind, [_of_the_best(item, number) for item in value.items], rest)
+        return Dict({key: _of_the_best(item, number) for key, item in value.items.items()}, rest)
+    return value
+
+
 def kept(run: Run, number: int, node: ir.If, body: Sequence[ir.Stmt], before: dict[str, Value], flow: Flow, start: int) -> None:
     """Complete a Select with what its branch keeps: the score, weights, a saved file, a model, or the decision to stop."""
 
@@ -504,8 +516,8 @@ def kept(run: Run, number: int, node: ir.If, body: Sequence[ir.Stmt], before: di
             continue
         if isinstance(value, Array) and value.loop in run.cutoff_loops:
             env[name] = value.but(chosen=frozenset({number}), loop=None)
-        elif isinstance(value, Array) and value.prediction is not None and not value.scores:
-            env[name] = value.but(chosen=value.chosen | {number})  # the predictions of the best one so far
+        elif any(one.prediction is not None and not one.scores for one in arrays_in(value)):
+            env[name] = _of_the_best(value, number)
         elif what == "hyperparameter" and name not in tested:
             env[name] = _found(value, number)
         if name in tested or scores_of(value):
