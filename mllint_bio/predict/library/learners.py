@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
@@ -247,8 +247,7 @@ def sklearn_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     if name in ("score",):
         return _score(run, obj, call)
     if name == "set_params":
-        obj.subject.given.update({k: v.value for k, v in call.kwargs.items() if isinstance(v, Const)})
-        obj.subject.arguments |= frozenset(call.kwargs)
+        configure(obj, call.kwargs)
         for part in obj.subject.everything():  # `step__parameter` sets a part; which one is not looked up
             part.unknown_arguments = part.unknown_arguments or call.open
             if part is not obj.subject:
@@ -427,6 +426,12 @@ def _drawn(run: Run, obj: Obj, call: Call, pool: bool = False) -> list[str]:
     return found
 
 
+def configure(obj: Obj, settings: Mapping[str, Value]) -> None:
+    """Settings that an object gets after it was made."""
+    obj.subject.given.update({name: value.value for name, value in settings.items() if isinstance(value, Const)})
+    obj.subject.arguments |= frozenset(settings)
+
+
 def _with_later(construct: Call, subject: Subject) -> Call:
     """Constructor arguments as changed by set_params."""
 
@@ -435,7 +440,7 @@ def _with_later(construct: Call, subject: Subject) -> Call:
     }
     if "random_state" in subject.arguments and "random_state" not in subject.given and "random_state" not in construct.kwargs:
         extra["random_state"] = UNKNOWN
-    return Call(construct.node, construct.args, {**extra, **construct.kwargs}, construct.open)
+    return Call(construct.node, construct.args, {**extra, **construct.kwargs}, construct.open or subject.unknown_arguments)
 
 
 def _validation_of(call: Call) -> Array:
