@@ -1101,6 +1101,8 @@ class Run:
                     if isinstance(member, Func):
                         if "staticmethod" in member.wrappers:
                             return self.inline(member, call)
+                        if name == "step" and receiver.is_a("optimizer"):
+                            return library.own_step(self, receiver, member, call)
                         return self.inline(member, call, receiver)
                     return self.call(member, call, name)
             return library.object_method(self, receiver, name, call)

@@ -37,7 +37,17 @@ from mllint_bio.predict.library.growth import coded, comprehended, extend
 from mllint_bio.predict.library.indexing import subscript, with_content
 from mllint_bio.predict.library.iteration import iterated, piece, unpacked
 from mllint_bio.predict.library.members import INDEXERS, array_attribute, value_method
-from mllint_bio.predict.library.networks import attached, base_init, born, built, class_role, forward, from_checkpoint, is_no_grad
+from mllint_bio.predict.library.networks import (
+    attached,
+    base_init,
+    born,
+    built,
+    class_role,
+    forward,
+    from_checkpoint,
+    is_no_grad,
+    own_step,
+)
 from mllint_bio.predict.library.scoring import as_figure, cell, counted
 
 __all__ = [
@@ -77,6 +87,7 @@ __all__ = [
     "object_attribute",
     "object_method",
     "objects_in",
+    "own_step",
     "patience_test",
     "piece",
     "records",

@@ -216,8 +216,10 @@ def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
         return call_.args[0]
     if path in _POOLS:
         return Ext("!pool")
-    if path.startswith("!pool.") and len(call_.args) >= 2:
+    if path.startswith("!pool.") and call_.args:
         return _pooled(run, last, call_)
+    if path in (_RESULT, "concurrent.futures.as_completed") and call_.args:
+        return call_.args[0]
     if path == "dataclasses.asdict" and call_.args and isinstance(call_.args[0], Obj):
         return contents.fields_of(call_.args[0])
     if path in ("collections.defaultdict", "collections.OrderedDict"):
@@ -253,16 +255,38 @@ _POOLS = frozenset(
 )
 
 
+_RESULT = "!result"
+
+
 def _pooled(run: Run, name: str, call_: Call) -> Value:
-    """What a pool of processes does with a function: `map` and its kin call it for every member."""
+    """What a pool of processes does with a function: `map` and its kin call it for every member, `submit` and its kin once."""
+    function, *given = call_.args
+    if name == "submit":
+        return _future(run, run.call(function, Call(call_.node, given, call_.kwargs, call_.open)), call_)
+    if name in ("apply", "apply_async"):
+        handed = given[0] if given else call_.kwargs.get("args", Seq("tuple"))
+        named = as_mapping(given[1] if len(given) > 1 else call_.kwargs.get("kwds", NONE))
+        once = Call(call_.node, list(handed.items) if isinstance(handed, Seq) else [], {}, not isinstance(handed, Seq))
+        once.kwargs.update({str(key): value for key, value in named.items.items()} if named else {})
+        result = run.call(function, once)
+        return result if name == "apply" else _future(run, result, call_)
+    if not given:
+        return contents.absorb(run, call_, name)
     if name in ("map", "imap", "imap_unordered"):
-        members = [iteration.iterated(run, call_.args[1], call_.node)]
+        members = [iteration.iterated(run, one, call_.node) for one in given if not isinstance(one, Const)]
     elif name == "starmap":
-        member = iteration.iterated(run, call_.args[1], call_.node)
+        member = iteration.iterated(run, given[0], call_.node)
         members = list(member.items) if isinstance(member, Seq) else []
     else:
         return contents.absorb(run, call_, name)
     return Seq("list", (), run.call(call_.args[0], Call(call_.node, members, {})))
+
+
+def _future(run: Run, result: Value, call_: Call) -> Obj:
+    """What a pool hands back at once: it is asked for the result later."""
+    future = Obj(Subject(api="future", role="future", at=run.site(call_.node)))
+    future.cells[".result"] = future.cells[".get"] = Partial(Ext(_RESULT), (result,), {})
+    return future
 
 
 _CLASS_WORDS = ("Loss", "Model", "Net", "Meter", "Metric", "Evaluator")
@@ -1208,8 +1232,12 @@ def _builtin(run: Run, name: str, call_: Call) -> Value:
         return Bound_(call_.args[0], "")
     if name == "getattr" and isinstance(first, Mod):
         return _class_by_name(run, first, call_.node)
-    if name == "setattr" and len(call_.args) == 3 and isinstance(call_.args[1], Const) and isinstance(call_.args[0], Obj):
-        run._set_attribute(call_.args[0], str(call_.args[1].value), call_.args[2])
+    if name == "setattr" and len(call_.args) == 3 and isinstance(call_.args[0], Obj):
+        for option in options(call_.args[1]):
+            if isinstance(option, Const):
+                run._set_attribute(call_.args[0], str(option.value), call_.args[2])
+            else:
+                call_.args[0].subject.unknown_arguments = True
         return NONE
     if name == "slice":
         if not call_.open and call_.args:

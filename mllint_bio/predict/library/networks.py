@@ -124,6 +124,8 @@ def base_init(run: Run, obj: Obj, call: Call) -> None:
         calls.draws(
             run, call, obj.entry.fields, obj.entry.params, obj.subject.label, at="call", purpose="init", subject=obj.subject
         )
+    if obj.is_a("optimizer"):
+        hold(obj, call.kwargs.get("params") or call.at(0))
     if obj.is_a("estimator.deep") and call.kwargs:
         outputs = call.kwargs.get("outputs")
         if outputs is not None:
@@ -144,8 +146,13 @@ def built(run: Run, obj: Obj, call: Call) -> None:
         dataset_data(obj, run, call)
 
 
+_CONFIGURED = ("estimator", "fitted-transform", "imputer", "feature-selector", "splitter", "resampler", "tuner")
+
+
 def attached(run: Run, obj: Obj, name: str, value: Value) -> None:
-    """`object.name = value`: a submodule, a layer or transform becomes a part."""
+    """`object.name = value`: a submodule, a layer or transform becomes a part; a setting of an estimator counts as given."""
+    if obj.klass is None and not name.endswith("_") and obj.is_a(*_CONFIGURED):
+        learners.configure(obj, {name: value})
     for one in objects_in(value):
         holds = obj.is_a("module", "layer", "estimator.deep", "pretrained") and one.is_a(
             "module", "layer", "activation", "pretrained", "object"
@@ -522,13 +529,17 @@ def optimizer(run: Run, entry: Entry, call: Call) -> Value:
     """An optimizer over the parameters of modules."""
     subject = calls.make_subject(run, entry, call)
     obj = Obj(subject, None, entry)
-    value = call.get("params", entry.params) or call.at(0)
-    modules = tuple(
-        dict.fromkeys(o for a in arrays_in(value) if isinstance(a.owner, tuple) for o in a.owner if isinstance(o, Obj))
-    )
-    obj.cells["#modules"] = modules
-    subject.parts.extend(m.subject for m in modules)
+    hold(obj, call.get("params", entry.params) or call.at(0))
     return obj
+
+
+def hold(optimizer_: Obj, parameters: Value | None) -> None:
+    """An optimizer is handed the parameters that it is to change."""
+    modules = tuple(
+        dict.fromkeys(o for a in arrays_in(parameters) if isinstance(a.owner, tuple) for o in a.owner if isinstance(o, Obj))
+    )
+    optimizer_.cells["#modules"] = modules
+    optimizer_.subject.parts.extend(m.subject for m in modules)
 
 
 def scheduler(run: Run, entry: Entry, call: Call) -> Value:
@@ -943,6 +954,17 @@ def _moved(run: Run, name: str, call: Call, module: Subject | None = None) -> No
         run.emit(Device, call.node, device="cuda", conditional=bool(run.branch), module=module)
     elif name == "to" and call.args:
         calls.emit_device(run, call.node, call.args[0], module)
+
+
+def own_step(run: Run, obj: Obj, func: Func, call: Call) -> Value:
+    """`step` of an optimizer that the project wrote: it steps, whatever it does to the parameters, or has another do so."""
+    before = len(run.events)
+    result = run.inline(func, call, obj)
+    if any(isinstance(event, Step) for event in run.events[before:]):
+        obj.cells["#delegates"] = True
+    if not obj.cells.get("#delegates"):
+        step(run, obj, obj.cells.get("#modules") or (), call.node)
+    return result
 
 
 def _optimizer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
