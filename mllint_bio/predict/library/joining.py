@@ -12,7 +12,7 @@ from mllint_bio.predict.library.contents import as_data, as_drawn, blend
 from mllint_bio.predict.library.growth import class_of_rows
 from mllint_bio.predict.library.notes import is_repeated
 from mllint_bio.predict.values import UNKNOWN, Array, Value
-from mllint_bio.rows import UNKNOWN_ROWS, Rows, Selection, union
+from mllint_bio.rows import UNKNOWN_ROWS, Rows, Selection, Subset, union
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
@@ -84,6 +84,8 @@ def _grown_from_one_table(run: Run, members: Sequence[Array], site: Site) -> Arr
     added = [part for part in members if part not in growing]
     if len(growing) != 1 or len(added) != 1 or added[0].kind != "table" or added[0].prediction is not None or not run.loops:
         return None
+    if growing[0].kind != "empty" and growing[0].rows.steps() and growing[0].rows.steps()[-1] != Subset(site):
+        return None  # a table that another loop made, and more below it
     one, source = added[0], added[0].rows.steps()[:1]
     loads = [event for event in run.events if isinstance(event, Load) and event.data.rows.steps()[:1] == source]
     if not loads or any(run.loops[-1] in event.loops for event in loads):
