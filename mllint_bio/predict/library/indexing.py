@@ -37,12 +37,14 @@ from mllint_bio.predict.library.contents import (
 )
 from mllint_bio.predict.library.notes import (
     ByIdentifier,
+    Distinct,
     RandomMask,
     is_repeated,
     names_of_another,
     note_aligned,
     note_column,
     note_unordered,
+    of_one_group,
     repetition_of,
 )
 from mllint_bio.predict.library.scoring import names_truth, within_class
@@ -125,11 +127,22 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
         if best is not None:
             return best
     result = _select_rows(run, target, indices, node, rowwise)
+    if rowwise and isinstance(result, Array) and _one_place(indices[0]) and of_one_group(run, target):
+        result = result.but(rows=target.rows.some(Distinct(target.owner, run.site(node))))
     if target.kind == "table" and isinstance(result, Array):
         result = _crossed(run, result, indices, rowwise)
     if target.unordered and isinstance(result, Array) and isinstance(index, Const) and isinstance(index.value, int):
         return result.but(unordered=None)  # the one file that was found: which it is does not part its rows
     return result
+
+
+def _one_place(index: Value) -> bool:
+    """Whether one row is taken by its place: `rows.iloc[0]`, `rows.iloc[[-1]]`, `rows.iloc[:1]`."""
+    if isinstance(index, Seq) and index.kind == "slice":
+        return index.items[:2] in ((NONE, Const(1)), (Const(-1), NONE))
+    if isinstance(index, Seq):
+        return index.exact and len(index.items) == 1 and _one_place(index.items[0])
+    return isinstance(index, Const) and isinstance(index.value, int) and not isinstance(index.value, bool)
 
 
 def _crossed(run: Run, result: Array, indices: Sequence[Value], rowwise: bool) -> Array:
@@ -364,7 +377,10 @@ def by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: 
         return value.but(rows=value.rows.some(run.first_use(index, node)), learned=learned)
     if index.kind == "columns" and not value.has_rows:
         return index  # names of columns
-    if index.kind == "columns" or any(fact.kind.startswith("selector") for fact in index.learned):
+    if index.kind == "columns" and rowwise and value.has_rows and not _chosen_columns(index):
+        return value.but(rows=value.rows.some(run.first_use(index, node)), learned=value.learned | index.learned)
+    selected = any(fact.kind.startswith("selector") for fact in index.learned)
+    if index.kind == "columns" or selected:
         return choose_columns(run, value, index)
     if index.kind in ("config", "unknown") and value.has_rows and (value.kind == "array" or rowwise) and not index.has_rows:
         return value.but(rows=value.rows.some(run.first_use(index, node)))
@@ -400,6 +416,16 @@ def by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: 
         narrower = index.has_rows and index.rows != value.rows and _within(index.rows, value.rows)
         return value.but(rows=index.rows if narrower else value.rows.some(run.first_use(index, node)))
     return value
+
+
+def _chosen_columns(index: Array) -> bool:
+    """Whether names of columns were chosen: all others, taken as rows, are samples that stood in columns.
+
+    `table.loc[distances.sum().index]`
+    """
+    of_data = frozenset() if index.stat is None else index.stat[2]
+    ranked = index.stat is not None and index.stat[3] in RANKINGS
+    return ranked or any(fact.kind.startswith("selector") for fact in index.learned - of_data)
 
 
 PRESENT = frozenset({"isnan", "isinf", "isfinite", "isna", "isnull", "notna", "notnull"})

@@ -186,6 +186,12 @@ def repetition_of(run: Run, rows: Rows) -> str:
     return "" if any(_one_row_each(step, entity) for step in steps) else entity
 
 
+def of_one_group(run: Run, table: Array) -> bool:
+    """Whether the table has the rows of one group each, as a loop over the groups of a table gets them."""
+    steps = table.rows.steps()
+    return bool(steps) and isinstance(table.owner, str) and run.repeated.get(steps[0]) == table.owner
+
+
 def identifier_of(run: Run, rows: Rows) -> str:
     """The identifier that was dropped from the rows, unless of each of its values one row is left."""
     steps = rows.steps()

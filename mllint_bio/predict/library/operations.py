@@ -51,6 +51,7 @@ from mllint_bio.predict.library.notes import (
     note_aligned,
     note_column,
     note_repetition,
+    of_one_group,
     rows_of_length,
     single_key,
     with_statistic,
@@ -390,12 +391,16 @@ class Operation:
     def head(self, value: Array, other: Value | None) -> Value:
         if not value.has_rows:
             return value
+        if other == Const(1) and of_one_group(self.run, value):
+            return value.but(rows=value.rows.some(Distinct(value.owner, self.run.site(self.call.node))))
         bound = bound_of(other) if other is not None else Bound(5.0)
         return value.but(rows=value.rows.slice(None, bound, value.order))
 
     def tail(self, value: Array, other: Value | None) -> Value:
         if not value.has_rows:
             return value
+        if other == Const(1) and self.name == "tail" and of_one_group(self.run, value):
+            return value.but(rows=value.rows.some(Distinct(value.owner, self.run.site(self.call.node))))
         bound = bound_of(other) if other is not None else Bound(5.0)
         if self.name == "skip":
             return value.but(rows=value.rows.slice(bound, None, value.order))
