@@ -316,6 +316,12 @@ def arrays_with_rows(call_: Call) -> list[Array]:
     return [array for value in call_.everything() for array in arrays_in(value) if array.has_rows]
 
 
+def _is_setting(value: Value) -> bool:
+    """Whether a value is a number, a size or a setting, and no data."""
+    plain = isinstance(value, Array) and value.kind in ("scalar", "shape", "config") and not value.has_rows
+    return plain or isinstance(value, Const)
+
+
 def _score_of_unknown(run: Run, name: str, call_: Call, result: Value) -> Value:
     """A function that gets a prediction and data may be a metric: say that some figure is computed, so that none is missed."""
     predicted = [a for v in call_.everything() for a in arrays_in(v) if a.prediction is not None]
@@ -345,6 +351,8 @@ def unknown_call(run: Run, callee: Value, name: str, call_: Call) -> Value:
     from mllint_bio.predict.library import networks
 
     if isinstance(callee, Array) and callee.kind in ("param", "unknown") and networks.looks_like_module(callee.name or name):
+        if call_.everything() and all(_is_setting(value) for value in call_.everything()):
+            return _unknown_object(run, callee.name or name, call_)  # sizes of layers: a class is called, not a network
         module = networks.as_module(run, callee, call_.node)
         return networks.apply_module(run, module, call_)
     if (
