@@ -397,6 +397,9 @@ def _plain(array: Array) -> bool:
 _COLUMN_BY_COLUMN = frozenset({"statistic", "scale", "impute", "discretise"})
 
 
+SELECTED = "selector-unsupervised"
+
+
 def turn(array: Array) -> Array:
     """The data with rows and columns in each other's place."""
     if not array.learned and not array.across:
@@ -407,7 +410,10 @@ def turn(array: Array) -> Array:
             rows = rows.some(taken)
     turned = frozenset(fact for fact in array.learned if fact.kind in _COLUMN_BY_COLUMN)
     read = frozenset(fact for fact in array.across if isinstance(fact, Learned))
-    return array.but(rows=rows, learned=(array.learned - turned) | read, across=turned, turned=not array.turned)
+    chosen = frozenset(fact for fact in read if fact.kind == SELECTED)  # the operation that turns knows which way they stand
+    return array.but(
+        rows=rows, learned=(array.learned - turned) | (read - chosen), across=turned | chosen, turned=not array.turned
+    )
 
 
 def _join_arrays(a: Array, b: Array, where: Any) -> Array:

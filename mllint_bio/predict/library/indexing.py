@@ -381,7 +381,7 @@ def by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: 
         return value.but(rows=value.rows.some(run.first_use(index, node)), learned=value.learned | index.learned)
     selected = any(fact.kind.startswith("selector") for fact in index.learned)
     if index.kind == "columns" or selected:
-        return choose_columns(run, value, index)
+        return choose_columns(run, value, index, value.turned is not rowwise)
     if index.kind in ("config", "unknown") and value.has_rows and (value.kind == "array" or rowwise) and not index.has_rows:
         return value.but(rows=value.rows.some(run.first_use(index, node)))
     if is_opaque(value):  # one entry of many
@@ -446,10 +446,11 @@ RANKINGS = frozenset(
 )  # statistics by which columns are kept or dropped; counts and means find what is missing or not expressed
 
 
-def choose_columns(run: Run, value: Array, index: Array) -> Array:
+def choose_columns(run: Run, value: Array, index: Array, turned: bool | None = None) -> Array:
     """Data with the columns that `index` names: what the index was learned from shapes them.
 
     Columns that a statistic of the data ranks were selected by its rows, with the labels if it is a correlation with one column.
+    turned: whether what is named stands in columns when the data are turned, if they are not taken as they are.
     """
     learned = value.learned | index.learned
     if index.stat is None or not value.has_rows or index.stat[3] not in RANKINGS:
@@ -459,6 +460,7 @@ def choose_columns(run: Run, value: Array, index: Array) -> Array:
     role = "feature-selector.supervised" if supervised else "feature-selector.unsupervised"
     if (site, rows) not in run.rankings:
         subject = same_subject(run, site, Subject(api=f"statistic.{method}", role=role, at=site, name=index.name))
+        subject.facts["columns of turned"] = value.turned if turned is None else turned
         seen = Array(kind="table", rows=rows, name=index.name).view()
         run.rankings[site, rows] = run.emit(
             Fit, site, subject=subject, role=role, data=seen, uses_target=supervised, method=method

@@ -57,7 +57,7 @@ from mllint_bio.predict.library.notes import (
     with_statistic,
 )
 from mllint_bio.predict.library.scoring import as_figure, names_truth, within_class
-from mllint_bio.predict.values import NONE, UNKNOWN, Array, Const, Ext, Func, Narrowed, Seq, Value, turn
+from mllint_bio.predict.values import NONE, SELECTED, UNKNOWN, Array, Const, Ext, Func, Narrowed, Seq, Value, turn
 from mllint_bio.rows import UNKNOWN_ROWS, Bound, Part
 
 if TYPE_CHECKING:
@@ -138,14 +138,24 @@ class Operation:
         return value.but(linear=None) if value.kind != "scalar" else value
 
     def turn(self, value: Array, other: Value | None) -> Value:
-        if other is not None or value.kind not in ("table", "array") or value.prediction is not None:
+        plain = value.kind in ("table", "array") or bool(value.across)
+        if other is not None or not plain or value.prediction is not None:
             return self.keep(value, other)
         made = turn(value).but(linear=None)
+        rows = frozenset(fact for fact in made.learned if self._of_columns(fact, value.turned))
+        columns = frozenset(fact for fact in made.across if isinstance(fact, Learned) and self._of_columns(fact, made.turned))
+        if rows or columns:
+            made = made.but(learned=(made.learned - rows) | columns, across=(made.across - columns) | rows)
         for fact in made.across:
             fit = self.run.events[fact.fit] if isinstance(fact, Learned) else None
-            if isinstance(fit, Fit):
+            if isinstance(fit, Fit) and fact not in rows:
                 fit.subject.facts["turned"] = True  # each sample was transformed by itself
         return made
+
+    def _of_columns(self, fact: Learned, turned: bool) -> bool:
+        """Whether columns were kept by a statistic of each: once they are rows, each sample was kept by itself."""
+        fit = self.run.events[fact.fit] if fact.kind == SELECTED else None
+        return isinstance(fit, Fit) and fit.subject.facts.get("columns of turned") is turned
 
     def elementwise(self, value: Array, other: Value | None) -> Value:
         if self.name in PRESENT:
