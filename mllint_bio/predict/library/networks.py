@@ -939,7 +939,7 @@ def _submodules(obj: Obj) -> list[Obj]:
     """The module and the modules that it holds as attributes or in containers: they change mode together."""
     found: dict[Obj, None] = {}
     stack = [obj]
-    while stack and len(found) < 200:
+    while stack and len(found) < 2000:
         module_ = stack.pop()
         if module_ in found:
             continue
