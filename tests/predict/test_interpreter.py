@@ -68,6 +68,20 @@ LogisticRegression().fit(held, rest[0])
         assert (first.data.rows, second.data.rows) == (train, test)
         assert second.target.name == "y_test"
 
+    def test_member_by_a_key_that_is_not_known(self, run: Run) -> None:
+        """It may be any member of the mapping, or none of them."""
+        trace = run(
+            SPLIT
+            + """
+import sys
+model = {"strong": LogisticRegression(C=0.1), "weak": LogisticRegression(C=9)}.get(sys.argv[1])
+if model is None:
+    sys.exit("which model?")
+model.fit(X_train, y_train)
+"""
+        )
+        assert [fit.subject.given.get("C") for fit in trace.of(Fit)] == [0.1, 9]
+
     def test_branches_join(self, run: Run) -> None:
         """What stands in an arm is marked with it; arms exclude each other; what follows holds for both."""
         trace = run(

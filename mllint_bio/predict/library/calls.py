@@ -1315,8 +1315,8 @@ def _extreme(run: Run, name: str, call_: Call) -> Value:
     first, key = call_.at(0), call_.kwargs.get("key")
     judges = merged.scores or objects_in(first)  # a figure may be an attribute of what is compared
     if judges and isinstance(key, Func) and name != "sorted" and first is not None:
-        judged = run.call(key, Call(call_.node, [iteration.iterated_silently(run, first)], {}))  # one of several figures
-        if isinstance(judged, Array) and judged.scores:
+        judged = data_of(run.call(key, Call(call_.node, [iteration.iterated_silently(run, first)], {})))  # one of several figures
+        if judged.scores:
             return choose(run, call_.node, judged, name, key=True)
     by_figure = bool(merged.scores) and ("key" in call_.kwargs or not _by_name(first))
     if by_figure and name == "sorted":
@@ -1325,8 +1325,8 @@ def _extreme(run: Run, name: str, call_: Call) -> Value:
         return choose(run, call_.node, merged, name, key="key" in call_.kwargs, running=len(call_.args) == 2)
     if name == "sorted":
         if first is not None and isinstance(key, (Func, Bound_)):
-            judged = run.call(key, Call(call_.node, [iteration.iterated_silently(run, first)], {}))
-            if isinstance(judged, Array) and contents.is_of_each_column(judged):
+            judged = data_of(run.call(key, Call(call_.node, [iteration.iterated_silently(run, first)], {})))
+            if contents.is_of_each_column(judged):
                 return contents.as_columns(judged)  # `sorted(genes, key=correlation.get)`: columns in order
         if isinstance(first, Array):
             return first.but(unordered=None, ordered="" if first.ordered == "unordered" else first.ordered)

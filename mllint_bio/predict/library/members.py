@@ -282,11 +282,13 @@ def _of_rows(value: Value, rows: Rows, others: Rows) -> Value:
 def _dict_method(run: Run, value: Dict, name: str, call: Call) -> Value:
     argument = call.at(0)
     if name in ("get", "pop", "setdefault"):
-        if isinstance(argument, Const) and is_hashable(argument.value) and argument.value in value.items:
+        known = isinstance(argument, Const) and is_hashable(argument.value)
+        if isinstance(argument, Const) and known and argument.value in value.items:
             return value.items[argument.value]
         default = call.at(1)
-        if value.rest is not None:
-            return value.rest
+        found = value.rest if known or not value.items else value.element()
+        if found is not None:
+            return join(found, default or NONE) if name == "get" else found
         if name == "setdefault" and default is not None:
             return entered(run, value, argument, default)
         return default if default is not None else NONE if name == "get" else UNKNOWN
