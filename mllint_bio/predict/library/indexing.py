@@ -395,9 +395,9 @@ def by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: 
     if (foreign or told) and value.kind in ("array", "table", "param"):  # positions that another file or the caller holds
         return value.but(rows=value.rows.some(run.first_use(index, node)))
     if index.kind in ("scalar", "item", "config", "unknown") and not rowwise:
-        counted = value.kind == "unknown" and value.has_rows and value.rows == index.base
-        if index.kind == "scalar" and (value.kind in ("array", "table") or counted):
-            return value.but(kind="item" if value.kind != "table" else value.kind)
+        counted = value.has_rows and value.rows == index.base
+        if index.kind == "scalar" and (value.kind in ("array", "table") or (counted and value.kind == "unknown")):
+            return value.but(kind="item" if value.kind == "array" or counted else value.kind)
         return value.but(learned=value.learned | index.learned)
     if (
         rowwise

@@ -130,9 +130,10 @@ class Operation:
         return value.value if isinstance(value, Const) else None
 
     def over_columns(self) -> bool:
-        """Whether the operation works along a row (axis=1), so that it keeps rows."""
+        """Whether the operation works along a row (axis=1, or several axes but the first), so that it keeps rows."""
         axis = self.argument(self.fields.get("axis") or "axis") or self.argument("dim")
-        return isinstance(axis, Const) and axis.value not in (0, None, "index", "rows")
+        axes = axis.items if isinstance(axis, Seq) and axis.exact else (axis,)
+        return all(isinstance(one, Const) and one.value not in (0, None, "index", "rows") for one in axes) and bool(axes)
 
     def keep(self, value: Array, other: Value | None) -> Value:
         return value.but(linear=None) if value.kind != "scalar" else value
@@ -259,7 +260,7 @@ class Operation:
         return value.but(across=value.across | {Learned(number, "statistic", value.rows)})
 
     def standardise(self, value: Array, other: Value | None) -> Value:
-        if not value.has_rows or value.prediction is not None:
+        if not value.has_rows or value.prediction is not None or value.kind == "item":
             return value
         if self.over_columns():
             return self._across(value)
