@@ -690,7 +690,7 @@ def _drawn_rows(run: Run, entry: Entry, call_: Call) -> Rows:
         )
     if isinstance(shape, Seq):
         shape = shape.items[0] if shape.items else UNKNOWN
-    if isinstance(shape, Array) and shape.base.known:
+    if isinstance(shape, Array) and shape.kind != "shape" and shape.base.known:
         return shape.base
     several = shape.value > 3 if isinstance(shape, Const) and isinstance(shape.value, int) else isinstance(shape, Array)
     if not several or isinstance(shape, Array) and shape.kind == "shape":

@@ -287,7 +287,10 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
             return value
         if isinstance(first.value, int):
             if value.kind in ("scalar", "shape"):
-                return value.but(kind="scalar", linear=value.linear if first.value == 0 else None)
+                counts = first.value == 0
+                return value.but(
+                    kind="scalar", linear=value.linear if counts else None, base=value.base if counts else UNKNOWN_ROWS
+                )
             if value.prediction is not None and value.kind in ("stat-pair",):
                 return value
             if value.kind in ("batch", "item") and -len(value.members) <= first.value < len(value.members):

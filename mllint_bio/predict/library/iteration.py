@@ -77,6 +77,8 @@ def piece(run: Run, value: Value, position: int, names: Sequence[str], node: ir.
         return UNKNOWN
     if value.kind in ("batch", "item") and len(value.members) == len(names):
         return value.but(learned=value.members[position], members=())
+    if value.kind == "shape" and position:
+        return value.but(linear=None, base=UNKNOWN_ROWS, drawn=UNKNOWN_ROWS)
     if not value.has_rows:
         return value.but(drawn=UNKNOWN_ROWS)  # a value of its own: two pieces are not the same
     if value.kind in ("batch", "item", "stat", "scalar", "noise") or value.prediction is not None:

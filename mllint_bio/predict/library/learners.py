@@ -324,6 +324,10 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
     entry, subject = obj.entry, obj.subject
     if subject.is_a("stateless-transform"):
         return obj
+    one_by_one = bool(run.loops) and run.loops[-1].kind is LoopKind.OTHER and name != "partial_fit"
+    if one_by_one and data.kind == "item" and subject.is_a(*TRANSFORMS):  # it learns of this one sample
+        run.write(obj, "#learned", data.learned)
+        return obj
     streams = _drawn(run, obj, call)
     if subject.is_a("estimator", "tuner") and data.prediction is not None:
         data = _encoded(run, data, data.prediction.subject)

@@ -57,7 +57,7 @@ def array_attribute(run: Run, value: Array, name: str, node: ir.Node) -> Value:
     if name in INDEXERS:
         return Array(kind="indexer", owner=(value,), rows=value.rows, name=value.name)
     if name == "shape":
-        return Array(kind="shape", linear=row_count(value), rows=UNKNOWN_ROWS)
+        return Array(kind="shape", linear=row_count(value), rows=UNKNOWN_ROWS, base=UNKNOWN_ROWS if value.turned else value.rows)
     if name == "index" and (of_columns(value) or value.kind == "columns"):
         return as_columns(value)
     if name == "index" and value.scores:
