@@ -137,7 +137,11 @@ class Run:
         self.cutting: dict[ir.Node, bool] = {}  # a loop -> whether it cuts windows
         self.selecting: list[Array] = []  # figures of columns that the arms of `if` which execution stands in depend on
         self.sifting = 0  # depth of conditions under which a comprehension collects things, and counts nothing
-        self.counting: list[Array] = []  # comparisons with the truth that the arms of `if` which execution stands in depend on
+        # comparisons with the truth that the arms of `if` which execution stands in depend on
+        self.counting: list[tuple[Array, ir.Expr]] = []
+        self.sorting: list[
+            ir.Expr
+        ] = []  # tests of one class (`label == 1`) that the arms of `if` which execution stands in depend on
         self.cuts: list[tuple[Frame, bool, Array]] = []  # `if` on a predicted score: where, whether it has an `else`, the label
         self.columns: dict[str, list[int]] = {}  # column -> Fit events of statistics of that column by group
         self.samples: dict[Rows, Any] = {}  # rows drawn by `sample` -> what a later `drop` of them needs to tell of the split
@@ -550,7 +554,7 @@ class Run:
             return Flow.NEXT
         result = library.binary(self, node, current, node.op, value)
         if self.counting and isinstance(value, Const):  # hits are counted one by one
-            scores = frozenset[int]().union(*(hit.scores for hit in self.counting))
+            scores = frozenset[int]().union(*(hit.scores for hit, _ in self.counting))
             result = Array(kind="figure", scores=library.scores_of(result) | scores, shown=frozenset({"sum"}), owner="counted")
         if isinstance(result, Array) and isinstance(value, Array) and isinstance(current, (Array, Const)) and value.scores:
             result = result.but(scores=result.scores | value.scores)
@@ -611,8 +615,18 @@ class Run:
             library.patience_test(self, node)
             test = library.counted(self, node.test, test)
             kind = test.kind if isinstance(test, Array) else ""
-            held = self.selecting if kind == "columns" else self.counting if kind == "hits" else []
+            counting = self.counting
+            if kind == "hits":
+                for outer in self.sorting:
+                    test = library.within_test(self, outer, test, node.test)  # type: ignore[arg-type]
+                self.counting = [*counting, (test, node.test)]  # type: ignore[list-item]
+            else:
+                self.counting = [(library.within_test(self, node.test, hits, told), told) for hits, told in counting]
+            held = self.selecting if kind == "columns" else []
             held.append(test)  # type: ignore[arg-type]
+            sorting = library.sorts(node.test)
+            if sorting:
+                self.sorting.append(node.test)
             cut = library.is_cut(test)
             if cut:
                 self.cuts.append((self.frames[-1], bool(node.orelse), test))  # type: ignore[arg-type]
@@ -623,6 +637,9 @@ class Run:
                 )
             finally:
                 held.pop()
+                self.counting = counting
+                if sorting:
+                    self.sorting.pop()
                 if cut:
                     self.cuts.pop()
         start = len(self.events)

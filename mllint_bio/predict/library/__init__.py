@@ -48,7 +48,7 @@ from mllint_bio.predict.library.networks import (
     is_no_grad,
     own_step,
 )
-from mllint_bio.predict.library.scoring import as_figure, cell, counted
+from mllint_bio.predict.library.scoring import as_figure, cell, counted, sorts, within_test
 
 __all__ = [
     "INDEXERS",
@@ -96,6 +96,7 @@ __all__ = [
     "set_flag",
     "shown",
     "shown_of",
+    "sorts",
     "star_import",
     "statement",
     "subscript",
@@ -106,4 +107,5 @@ __all__ = [
     "value_method",
     "varies_candidates",
     "with_content",
+    "within_test",
 ]

@@ -125,6 +125,20 @@ def within_class(run: Run, node: ir.Node, value: Array) -> Array:
     return value.but(scores=value.scores - counts.keys() | recalls)
 
 
+def sorts(test: ir.Expr) -> bool:
+    """Whether a test asks for one value: `label == 1`."""
+    if not isinstance(test, ir.Compare) or len(test.rest) != 1:
+        return False
+    op, value = test.rest[0]
+    return op in ("==", "!=") and isinstance(value, ir.Constant) and value.value is not None
+
+
+def within_test(run: Run, test: ir.Expr, hits: Array, compared: ir.Expr) -> Array:
+    """Hits (`compared`) that are counted under a further test of the label or the prediction: those of one class."""
+    both = [{one.name for one in ir.walk(expression) if isinstance(one, ir.Name)} for expression in (test, compared)]
+    return within_class(run, test, hits) if both[0] & both[1] else hits
+
+
 def _facts(score: Score) -> dict[str, Any]:
     return {one.name: getattr(score, one.name) for one in fields(Score) if one.name not in _PLACE}
 
