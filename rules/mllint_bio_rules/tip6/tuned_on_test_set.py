@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from mllint_bio.events import Data, Fit, Loop, LoopKind, Predict, Score, Select, Split
+from mllint_bio.events import Data, Fit, Loop, LoopKind, Predict, Score, Select, Split, Subject
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rows import Rows
 from mllint_bio.rule import Rule
@@ -143,7 +143,7 @@ class TunedOnTestSet(Rule):
                 or not trainings_of(trace, subject, score)
             ):
                 continue
-            made = (subject.api, tuple(sorted((name, str(value)) for name, value in subject.given.items())))
+            made = _made(subject)
             key = id(subject) if trace.loop(score, LoopKind.MODEL) else made  # folds, seeds and controls make the same model
             compared.setdefault((score.data.rows, f"{score.truth.name} {score.target}"), {}).setdefault(key, score)
         for models in compared.values():
@@ -153,9 +153,11 @@ class TunedOnTestSet(Rule):
                 continue
             if any(loop in told for loop in second.loops) or any(same_view(first.data, one.data) for one in trace.of(Select)):
                 continue  # another finding says it
+            apart = {_made(score.subject) for score in models.values() if score.subject is not None}  # each fold has a copy
+            number = len(apart) if len(apart) > 1 else len(models)
             yield self.finding(
                 trace.anchor(second),
-                f"`{second.metric}` of {len(models)} models is shown on the same held-out rows, and no others give a final "
+                f"`{second.metric}` of {number} models is shown on the same held-out rows, and no others give a final "
                 "figure: naming one of them best would choose on them.",
                 evidence=[("a first model is scored here", first if trace.anchor(first) != trace.anchor(second) else None)],
                 severity=Severity.INFO,
@@ -163,6 +165,11 @@ class TunedOnTestSet(Rule):
                 variant="all-reported",
             )
             return
+
+
+def _made(subject: Subject) -> tuple[object, ...]:
+    """What tells one model from another: its class and its settings."""
+    return (subject.api, tuple(sorted((name, str(value)) for name, value in subject.given.items())))
 
 
 _PROPOSED = ("module", "layer", "pretrained", "trainer", "estimator.deep", "tuner")
