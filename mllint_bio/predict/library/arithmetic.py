@@ -425,6 +425,7 @@ def compare_prediction(run: Run, node: ir.Compare, a: Array, op: str, b: Array, 
             chosen=label.chosen | threshold.chosen,
             owner=threshold.owner if isinstance(threshold.owner, str) else predicted.owner,
             scores=label.scores | threshold.scores,
+            shown=frozenset(),
         )
     return predicted.but(kind="mask", scores=a.scores | b.scores, mask=((run.site(node), "p"), True))
 

@@ -313,9 +313,9 @@ def same_subject(run: Run, site: Any, subject: Subject) -> Subject:
 
 def is_cut(value: Value) -> TypeGuard[Array]:
     """Whether it is what a model predicts, compared with a threshold: labels, as yet called true and false."""
-    return (
-        isinstance(value, Array) and value.prediction is not None and value.prediction.output == "label" and value.kind != "hits"
-    )
+    if not isinstance(value, Array) or value.prediction is None or value.kind == "hits":
+        return False
+    return value.prediction.output == "label" and not (value.scores and value.shown)  # figures of labels are none
 
 
 def is_hashable(value: Any) -> bool:

@@ -85,6 +85,22 @@ def apply_method(run: Run, value: Array, described: catalog.Method, call: Call, 
     return result
 
 
+_COMPARISONS = ("greater", "greater_equal", "less", "less_equal")
+_OPERATORS = {
+    "sub": "-",
+    "subtract": "-",
+    "div": "/",
+    "divide": "/",
+    "truediv": "/",
+    "true_divide": "/",
+    "add": "+",
+    "mul": "*",
+    "multiply": "*",
+    "logical_and": "&",
+    "bitwise_and": "&",
+}
+
+
 class Operation:
     """One application of an operation of `catalog.schema.OPERATIONS` to data."""
 
@@ -171,7 +187,7 @@ class Operation:
             func, args = self.call.node.func, self.call.node.args
             left = args[0][1] if len(args) > 1 else func.value if isinstance(func, ir.Attribute) else None
             return product(left, value, other)
-        if self.name in ("eq", "ne") and value.prediction is not None:
+        if self.name in ("eq", "ne", "equal", "not_equal") and value.prediction is not None:
             return compare_prediction(self.run, self.call.node, value, "==", as_array(other) or UNKNOWN, other)  # type: ignore[arg-type]
         if self.name == "replace":
             return filled(self.run, value, self.call.get("value", ("to_replace", "value")), "replace").but(linear=None, mask=None)
@@ -192,13 +208,12 @@ class Operation:
             return value.but(linear=None, mask=None)
         if self.name == "map" and isinstance(other, Array) and isinstance(other.owner, Aggregate) and value.has_rows:
             return with_statistic(self.run, self.call.node, value, other.owner)
-        if self.name in ("gt", "ge", "lt", "le") and value.prediction is not None:
+        if self.name in ("gt", "ge", "lt", "le", *_COMPARISONS) and value.prediction is not None:
             return value.but(prediction=as_output(value.prediction, "label"))
         if self.name in ("gt", "ge", "lt", "le") and value.activation and isinstance(other, Const):
             return value.but(activation="class", linear=None, mask=None)  # a network that decides by itself
-        operators = {"sub": "-", "subtract": "-", "div": "/", "divide": "/", "truediv": "/", "add": "+", "mul": "*"}
-        if self.name in operators:
-            return binary(self.run, self.call.node, value, operators[self.name], other)
+        if self.name in _OPERATORS:
+            return binary(self.run, self.call.node, value, _OPERATORS[self.name], other)
         return blend(self.run, [value, other]).but(
             rows=value.rows, kind=value.kind, prediction=value.prediction, linear=None, mask=None
         )

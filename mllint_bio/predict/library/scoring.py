@@ -149,7 +149,14 @@ _PLACE = frozenset(one.name for one in fields(Event))
 def true_positives(run: Run, node: ir.Node, a: Array, b: Array) -> frozenset[int]:
     """A predicted class together with the true one: what precision and recall are counted from."""
     predicted, other = (a, b) if a.prediction is not None else (b, a)
-    side = (node.right if predicted is a else node.left) if isinstance(node, ir.Binary) else node
+    sides = (
+        [node.left, node.right]
+        if isinstance(node, ir.Binary)
+        else [value for _, value in node.args[:2]]
+        if isinstance(node, ir.Call)
+        else []
+    )
+    side = sides[predicted is a] if len(sides) == 2 else node
     named = names_truth(other) or isinstance(side, ir.Name) and _TRUTH.search(side.name)
     truth = other.has_rows and other.prediction is None and named
     if not truth or run.inside_forward:
