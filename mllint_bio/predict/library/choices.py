@@ -46,7 +46,7 @@ _KINDS_BY_NAME: tuple[tuple[LoopKind, re.Pattern[str]], ...] = (
     ),
     (
         LoopKind.MODEL,
-        re.compile(r"(^|_)(models?|clf|clfs|classifiers?|estimators?|regressors?|learners?|algorithms?)($|_)", re.I),
+        re.compile(r"(^|(?<!\bn)_)(models?|clf|clfs|classifiers?|estimators?|regressors?|learners?|algorithms?)($|_)", re.I),
     ),
     (
         LoopKind.GROUP,
