@@ -68,6 +68,8 @@ def piece(run: Run, value: Value, position: int, names: Sequence[str], node: ir.
     if isinstance(value, Seq):
         if value.exact and position < len(value.items):
             return value.items[position]
+        if _are_parts(names, [role_of_name(name) for name in names]):
+            return _one_part(run, value.element(), (run.site(node), position), node)
         return _one_drawn(value.element(), position)
     if isinstance(value, Dict):
         return UNKNOWN
@@ -105,6 +107,21 @@ def _are_parts(names: Sequence[str], roles: Sequence[str]) -> bool:
     told = [(_ROLE.sub("*", name), role) for name, role in zip(names, roles, strict=True) if role]
     different = {role for _, role in told}
     return len(different) >= 2 and (len(told) == len(different) or len({base for base, _ in told}) < len(set(told)))
+
+
+def _one_part(run: Run, element: Value, key: Hashable, node: ir.Node) -> Value:
+    """One of several members of a list that a loop filled: `train, dev = parts`, which are not the same rows."""
+    from mllint_bio.predict.library.calls import copied
+
+    if isinstance(element, Choice):
+        return join_all([_one_part(run, option, key, node) for option in element.options])
+    if isinstance(element, Array) and element.has_rows and element.prediction is None:
+        return element.but(rows=element.rows.some(key))
+    if isinstance(element, Obj) and element.is_a("dataset"):
+        part = copied(run, element, node)
+        part.cells.update({name: _one_part(run, cell, key, node) for name, cell in part.cells.items() if isinstance(cell, Array)})
+        return part
+    return element
 
 
 def _one_drawn(element: Value, position: int) -> Value:
