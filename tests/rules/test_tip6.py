@@ -22,7 +22,7 @@ def candidates(rows: str = "test", what: str = "hyperparameter") -> TraceBuilder
         builder.data[name] = Data(builder.data[name].rows, name, name)
     with builder.loop(LoopKind.CANDIDATE):
         builder.fit(SVC, "train", role="estimator.baseline.kernel").score("roc_auc_score", rows, "SVC", family="score")
-        builder.select(what, direction="up")
+        builder.select(what, direction="up", keeps=frozenset({"score"}))
     return builder.report()
 
 
@@ -45,14 +45,21 @@ class TestTunedOnTestSet:
     def test_rows_without_a_name_are_likely(self) -> None:
         """Held-out rows that nobody calls test lower the claim to a warning."""
         builder = TraceBuilder().load("table").split("table", "a", "b")
-        builder.fit(SVC, "a").score("accuracy_score", "b", "SVC").select("hyperparameter").report()
+        builder.fit(SVC, "a").score("accuracy_score", "b", "SVC").select("hyperparameter", keeps=frozenset({"score"})).report()
         (finding,) = builder.check(TunedOnTestSet)
         assert (finding.severity, finding.confidence) == (Severity.WARNING, Confidence.LIKELY)
+
+    def test_a_branch_that_keeps_nothing_chooses_nothing(self) -> None:
+        """`if sum(window) >= least: found.append(1)`."""
+        builder = TraceBuilder().load("table").split("table", "a", "b")
+        assert (
+            not builder.fit(SVC, "a").score("accuracy_score", "b", "SVC").select("hyperparameter").report().check(TunedOnTestSet)
+        )
 
     def test_unreported_choice_and_other_choices_are_silent(self) -> None:
         """What nobody reads is harmless; choices of epochs belong to another rule."""
         builder = TraceBuilder().load("table").split("table", "train", "test")
-        builder.fit(SVC, "train").score("accuracy_score", "test", "SVC").select("hyperparameter")
+        builder.fit(SVC, "train").score("accuracy_score", "test", "SVC").select("hyperparameter", keeps=frozenset({"score"}))
         assert not builder.check(TunedOnTestSet)
         assert not candidates(what="epoch").check(TunedOnTestSet)
 
@@ -86,7 +93,7 @@ class TestObjectiveScoredOnTrainingData:
         """A model of unknown origin proves nothing."""
         builder = TraceBuilder().load("table")
         builder.subject("net", "Net", "module")
-        builder.score("accuracy_score", "table", "net").select("hyperparameter")
+        builder.score("accuracy_score", "table", "net").select("hyperparameter", keeps=frozenset({"score"}))
         assert not builder.check(ObjectiveScoredOnTrainingData)
 
     @pytest.mark.parametrize(("metric", "count"), [("accuracy", 1), ("val_accuracy", 0), ("", 0)])

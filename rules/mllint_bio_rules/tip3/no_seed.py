@@ -8,7 +8,7 @@ from mllint_bio.events import Seed, Split
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
-from mllint_bio_rules.tip3.streams import DECISIVE, consumers, generator_of, importance, kept, seed_calls, unseeded
+from mllint_bio_rules.tip3.streams import DECISIVE, by_hand, consumers, generator_of, importance, kept, seed_calls, unseeded
 
 LISTED = {"own": "a generator without a seed"}
 
@@ -69,7 +69,7 @@ class NoSeed(Rule):
         if not trace.is_program or trace.seeded_streams or trace.fruitless:
             return
         drawn = [split for split in trace.of(Split) if split.shuffles is not False]
-        if not trace.studies and all(kept(trace, split) for split in drawn):  # a split that is drawn once and stored
+        if not trace.studies and all(kept(trace, split) or by_hand(split) for split in drawn):
             return
         streams = unseeded(trace)
         draws = sorted((draw for found in streams.values() for draw in found), key=importance)

@@ -156,6 +156,11 @@ def kept(trace: Trace, split: Split) -> bool:
     return any(save.data.rows.subset(part) for save in saves for part in split.parts)
 
 
+def by_hand(split: Split) -> bool:
+    """Whether rows are drawn by an index or a mask, which in a program that trains and scores nothing is sampling, no split."""
+    return split.how not in ("call", "fold", "random")
+
+
 def importance(draw: Draw) -> tuple[bool, bool, int]:
     """Sort key: splits, estimators, initial weights and order of samples, then augmentation, then noise; early before late."""
     return draw.purpose not in DECISIVE, draw.purpose == "augment", draw.id

@@ -8,7 +8,7 @@ from mllint_bio.events import Split
 from mllint_bio.findings import Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
-from mllint_bio_rules.tip3.streams import kept, predicts_only, unused
+from mllint_bio_rules.tip3.streams import by_hand, kept, predicts_only, unused
 
 
 class UnseededSplit(Rule):
@@ -64,6 +64,8 @@ class UnseededSplit(Rule):
             if split.how == "slice":  # features and labels are cut alike
                 cut = tuple(part.steps()[-1:] or split.at for part in split.parts)
             if split.at in seen or cut in seen or kept(trace, split) or unused(trace, split):
+                continue
+            if by_hand(split) and not trace.studies:
                 continue
             seen |= {split.at, cut}
             drawn = "The shuffle before this cut" if split.how == "slice" else f"`{split.api.rsplit('.', 1)[-1]}`"

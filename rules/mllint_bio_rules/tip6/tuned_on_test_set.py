@@ -90,7 +90,7 @@ class TunedOnTestSet(Rule):
             role = role_of(select.data, *(score.data for score in shown))
             if select.at in seen:  # a further round of the loops around it
                 told |= select.scores
-            if select.what not in CHOICES or not shown or select.at in seen:
+            if select.what not in CHOICES or not shown or select.at in seen or (select.how == "if" and not select.keeps):
                 continue
             if role == "validation" or (same and untouched(trace, select.data, role, select)):
                 continue
