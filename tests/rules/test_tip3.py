@@ -114,6 +114,18 @@ class TestNoSeed:
 class TestSeedCoverageGap:
     """MLB302."""
 
+    def test_a_draw_in_an_arm_that_excludes_the_late_seed_is_not_the_one_named(self) -> None:
+        """What was drawn before the seed in the same run is."""
+        builder = TraceBuilder().load("table").seed("python").draw("numpy", "normal", "noise")
+        early, condition = builder.events[-1].at, builder.site()
+        with builder.arm(condition, 0):
+            builder.draw("numpy", "train_test_split", "split")
+        with builder.arm(condition, 1):
+            builder.seed("numpy")
+        builder.split("table", "train", "test").fit(FOREST, "train", role="estimator.baseline.tree")
+        (finding,) = builder.check(SeedCoverageGap)
+        assert finding.at == early
+
     def test_one_finding_per_generator(self) -> None:
         """Each uncovered generator is reported once, at its first draw."""
         builder = trained().seed("torch", call="torch.manual_seed").draw("numpy", "permutation", "order")
