@@ -306,7 +306,7 @@ class Run:
         """
         count, executed = len(self.events), {path: dict(env) for path, env in self.executed.items()}
         notes = {name: dict(getattr(self, name)) for name in _NOTES}
-        marks = set(self.sliced), set(self.class_loops), self._steps, self.exhausted
+        marks = set(self.sliced), set(self.class_loops), set(self.of_entities), self._steps, self.exhausted
         self._journal.append({})
         try:
             yield
@@ -315,7 +315,7 @@ class Run:
             del self.events[count:]
             for name, content in notes.items():
                 setattr(self, name, content)
-            self.sliced, self.class_loops, self._steps, self.exhausted = marks
+            self.sliced, self.class_loops, self.of_entities, self._steps, self.exhausted = marks
             for path, env in list(self.executed.items()):
                 if path in executed:
                     env.clear()
@@ -658,10 +658,7 @@ class Run:
             finally:
                 self._scored_tests.pop()
 
-        def otherwise() -> Flow:
-            return library.turned(self, number, lambda: arm(node.orelse, len(self.events)), lambda: self.block(node.orelse))
-
-        flow = self.branches(node, [improved, otherwise])
+        flow = self.branches(node, [improved, lambda: arm(node.orelse, len(self.events))])
         library.note_patience(self, number, node)
         return flow
 

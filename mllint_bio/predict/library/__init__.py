@@ -28,7 +28,6 @@ from mllint_bio.predict.library.choices import (
     patience_test,
     selection_test,
     statement,
-    turned,
     unrolled,
     varies_candidates,
 )
@@ -100,7 +99,6 @@ __all__ = [
     "star_import",
     "statement",
     "subscript",
-    "turned",
     "unknown_call",
     "unpacked",
     "unrolled",

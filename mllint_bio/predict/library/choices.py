@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -501,12 +501,19 @@ def _of_the_best(value: Value, number: int) -> Value:
 
 
 def kept(run: Run, number: int, node: ir.If, body: Sequence[ir.Stmt], before: dict[str, Value], flow: Flow, start: int) -> None:
-    """Complete a Select with what its branch keeps: the score, weights, a saved file, a model, or the decision to stop."""
+    """Complete a Select with what its branch keeps: the score, weights, a saved file, a model, or the decision to stop.
 
+    Where the first arm keeps nothing (`if score < best: waits += 1`), the other may, which turns the direction of the choice.
+    """
+    select = run.events[number]
+    assert isinstance(select, Select)
+    other = body is node.orelse
+    if other and select.keeps:
+        return
+    what = select.what
     keeps: set[str] = set()
     tested = set(_text_of_test(node.test))
     env = run.frames[-1].env
-    what = run.events[number].what  # type: ignore[attr-defined]
     varied = [
         name for name in env if any(f"_{name}_" in f"_{loop.variable}_" for loop in run.loops if loop.kind is LoopKind.MODEL)
     ]
@@ -549,36 +556,24 @@ def kept(run: Run, number: int, node: ir.If, body: Sequence[ir.Stmt], before: di
             keeps.add("score")
         if isinstance(target, ir.Attribute) and "stop" in target.name.lower():
             keeps.add("stop")
-        searched = what == "hyperparameter" and isinstance(target, ir.Attribute) and isinstance(target.value, ir.Name)
-        holder = run.eval(target.value) if searched and isinstance(target, ir.Attribute) else None
-        if isinstance(holder, Obj) and isinstance(target, ir.Attribute) and "." + target.name in holder.cells:
-            run.write(holder, "." + target.name, _found(holder.cells["." + target.name], number))
+        if what == "hyperparameter" and isinstance(target, ir.Attribute) and isinstance(target.value, ir.Name):
+            holder, cell = run.eval(target.value), "." + target.name
+            if isinstance(holder, Obj) and cell in holder.cells:
+                run.write(holder, cell, _found(holder.cells[cell], number))
         if isinstance(target, (ir.Name, ir.Attribute)) and isinstance(statement, ir.Assign) and _is_dict_of_best(target, run):
             keeps.add("score")
-    select = run.events[number]
-    assert isinstance(select, Select)
     for event in run.events[:number]:  # what the first pass of the loop saved is not written down again
         if isinstance(event, Select) and event.at == select.at and event.calls == select.calls:
             keeps |= event.keeps & {"saved"}
     run.amend(
         number,
         keeps=select.keeps | frozenset(keeps),
-        what="early-stop" if keeps == {"stop"} and select.what == "epoch" else select.what,
+        what="early-stop" if keeps == {"stop"} and what == "epoch" else what,
+        direction={"up": "down", "down": "up"}.get(select.direction, "") if other and keeps else select.direction,
     )
 
 
 _STORES = re.compile(r"save|copyfile|copy2|dump|checkpoint|move|rename", re.I)
-
-
-def turned(run: Run, number: int, judged: Callable[[], Flow], executed: Callable[[], Flow]) -> Flow:
-    """The other arm of a choice: `if score < best: waits += 1`, else it is kept, which turns the direction of the choice."""
-    select = run.events[number]
-    if not isinstance(select, Select) or select.keeps:
-        return executed()
-    flow = judged()
-    if run.events[number] != select:
-        run.amend(number, direction={"up": "down", "down": "up"}.get(select.direction, ""))
-    return flow
 
 
 _PATIENCE = re.compile(r"(count|patience|wait|improv|stall|stagn|trigger|bad_epochs|since|no_|early|stop|bump|num_)", re.I)

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
 _FIELD = re.compile(r"\{(\w+)\.(\w+)")
 INDEXERS = frozenset({"iloc", "loc", "iat", "at", "ix"})
-_COLUMNS_LIKE = frozenset({"obs", "var", "obsm", "layers", "uns", "X", "x", "y", "edge_index", "raw"})
 
 
 def array_attribute(run: Run, value: Array, name: str, node: ir.Node) -> Value:

@@ -76,11 +76,6 @@ def in_order(table: Array, by: Value | None, ascending: Value) -> Array:
     return table.but(owner=Results(table.owner.columns, key, bool(ascending.value) if isinstance(ascending, Const) else None))
 
 
-def is_ranked(table: Array) -> bool:
-    """Whether the first row of the table is the best one."""
-    return isinstance(table.owner, Results) and bool(table.owner.order)
-
-
 def first_row(run: Run, node: ir.Node, table: Array, indices: Sequence[Value]) -> Value | None:
     """`table.sort_values("AUC").iloc[0]`, `sorted(results.items(), key=...)[0]`: the best one is taken."""
     if isinstance(table.owner, Ranking) and indices and indices[0] in (Const(0), Const(-1)):
