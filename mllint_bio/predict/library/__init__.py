@@ -1,16 +1,17 @@
 """What operations and library calls do to abstract values; the interpreter asks here, the catalog says what each name means.
 
-`contents`, `notes` and `scoring` say what a value holds and what is known of its rows; `arithmetic`, `iteration`, `growth`,
-`indexing`, `joining`, `operations` and `members` know rows and columns, `learners` estimators, transforms, splitters and
-metrics, `networks` modules, losses, optimizers and loaders, `choices` loops, selections and reports, `calls` brings a call of a
-library name to the one that knows its role.
+`contents`, `notes` and `scoring` say what a value holds and what is known of its rows; `arithmetic`, `iteration`,
+`growth`, `indexing`, `joining`, `operations` and `members` know rows and columns, `builtin` the functions of Python;
+`subjects`, `seeding` and `devices` what calls construct, draw and move; `learners`, `splitters`, `cross_validation`,
+`metrics` and `tuners` the protocol of scikit-learn, `networks`, `loaders` and `optimizers` that of torch; `choices`
+loops, selections and reports; `calls` brings a call of a library name to the one that knows its role. At import none
+needs a module that needs it.
 """
 
 from mllint_bio.predict.library.arithmetic import binary, compare, negated
+from mllint_bio.predict.library.builtin import class_of
 from mllint_bio.predict.library.calls import (
     call,
-    class_of,
-    device_if_any,
     external_attribute,
     invoke,
     object_attribute,
@@ -32,6 +33,7 @@ from mllint_bio.predict.library.choices import (
     varies_candidates,
 )
 from mllint_bio.predict.library.contents import absorb, blend, is_cut, objects_in, records, scores_of, shown, shown_of
+from mllint_bio.predict.library.devices import device_if_any
 from mllint_bio.predict.library.growth import coded, comprehended, extend
 from mllint_bio.predict.library.indexing import subscript, with_content
 from mllint_bio.predict.library.iteration import iterated, piece, unpacked

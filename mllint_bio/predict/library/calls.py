@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mllint_bio import catalog
 from mllint_bio.catalog import Entry
-from mllint_bio.events import Determinism, Device, Draw, Generator, Load, Loader, Loop, LoopKind, Save, Seed, Subject, Weights
+from mllint_bio.events import Determinism, Draw, Load, Loader, Save, Seed, Subject, Weights
 from mllint_bio.predict import ir
-from mllint_bio.predict.frames import Call, Super
-from mllint_bio.predict.library import contents, growth, handover, iteration, joining, members, notes, results, scoring
+from mllint_bio.predict.frames import Call
+from mllint_bio.predict.library import (
+    contents,
+    devices,
+    growth,
+    handover,
+    iteration,
+    joining,
+    members,
+    notes,
+    results,
+    scoring,
+    seeding,
+)
+from mllint_bio.predict.library.builtin import call_builtin, collection, iterator, positions
 from mllint_bio.predict.library.choices import choose
-from mllint_bio.predict.library.contents import arrays_in, blend, data_of, objects_in, scores_of
+from mllint_bio.predict.library.contents import arrays_in, blend, data_of, objects_in, passed_on, scores_of, text_of
 from mllint_bio.predict.library.operations import Operation
+from mllint_bio.predict.library.seeding import SEED_HELPER_WORDS, draws
+from mllint_bio.predict.library.subjects import literal, make_subject
 from mllint_bio.predict.values import (
     EMPTY,
     NONE,
@@ -26,8 +41,6 @@ from mllint_bio.predict.values import (
     Dict,
     Ext,
     Func,
-    Klass,
-    Mod,
     Narrowed,
     Obj,
     Partial,
@@ -36,16 +49,13 @@ from mllint_bio.predict.values import (
     as_mapping,
     constant,
     join_all,
-    options,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Rows
+from mllint_bio.rows import UNKNOWN_ROWS
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
 
 Handler = Callable[["Run", Entry, "Call"], Value]
-
-_SEED_HELPER = ("seed", "determin", "reproduc")
 
 
 def call(run: Run, path: str, call_: Call) -> Value:
@@ -53,7 +63,7 @@ def call(run: Run, path: str, call_: Call) -> Value:
     if path == "collections.deque":
         path = "builtins.list"
     if path.startswith("builtins."):
-        return _builtin(run, path[9:], call_)
+        return call_builtin(run, path[9:], call_)
     entry = catalog.lookup(path)
     if entry is None:
         return _uncatalogued(run, path, call_)
@@ -68,9 +78,12 @@ def handler_of(entry: Entry) -> Handler | None:
 
 @cache
 def _handler_of_role(role: str) -> Handler | None:
-    from mllint_bio.predict.library import learners, networks
+    from mllint_bio.predict.library import cross_validation, learners, loaders, metrics, networks, optimizers, splitters, tuners
 
-    table: dict[str, Handler] = {**_HANDLERS, **learners.HANDLERS, **networks.HANDLERS}
+    modules = (seeding, devices, learners, splitters, cross_validation, metrics, tuners, networks, loaders, optimizers)
+    table: dict[str, Handler] = dict(_HANDLERS)
+    for one in modules:
+        table.update(one.HANDLERS)
     while role:
         if role in table:
             return table[role]
@@ -78,128 +91,12 @@ def _handler_of_role(role: str) -> Handler | None:
     return None
 
 
-def literal(call_: Call, entry: Entry, name: str) -> Any:
-    """Literal value of an argument, its catalogued default when it is not given; `UNKNOWN` (the value) when it comes from
-    outside."""
-    value = call_.get(name, entry.params)
-    if value is None:
-        return UNKNOWN if call_.open else (entry.get("defaults") or {}).get(name)
-    return value.value if isinstance(value, Const) else UNKNOWN
-
-
-def draws(
-    run: Run,
-    call_: Call,
-    fields: Mapping[str, Any],
-    params: Sequence[str],
-    what: str,
-    *,
-    at: str,
-    purpose: str | None,
-    given: Any = None,
-    subject: Subject | None = None,
-    pool: bool = False,
-) -> list[str]:
-    """Emit the draws that a call causes at this moment (`at`); the streams that it draws from without a seed of its own.
-
-    `given` are the arguments of the constructor when the draw happens later; `pool`: a pool of processes does the work.
-    """
-    found: list[str] = []
-    for draw in fields.get("draws") or []:
-        if draw.get("at", "call") != at or not _holds(draw, call_ if given is None else given, fields, params):
-            continue
-        seed = draw.get("seed")
-        source = call_ if given is None else given
-        value = source.get(seed, params) if seed else None
-        _note_seed(value)
-        if value is not None and not (isinstance(value, Const) and value.value is None):
-            continue
-        if source.open and (seed or draw.get("when") or draw.get("unless")):
-            continue
-        if call_.node in run.looked_at and what == "sample":
-            continue
-        stream = draw["stream"]
-        found.append(stream)
-        if stream != "own":
-            processes = pool or bool(draw.get("processes")) and in_processes(source, params)
-            run.emit(
-                Draw,
-                call_.node,
-                stream=stream,
-                what=draw.get("what") or what,
-                purpose=_purpose(run, purpose or draw.get("purpose", "other")),
-                processes=processes,
-                subject=subject,
-            )
-    return found
-
-
-def in_processes(call_: Call, params: Sequence[str]) -> bool:
-    """Whether the call hands its work to a pool of processes (`n_jobs` other than 1)."""
-    jobs = call_.get("n_jobs", params)
-    return isinstance(jobs, Const) and jobs.value not in (None, 1)
-
-
-def _purpose(run: Run, purpose: str) -> str:
-    """What numbers are drawn for: in `__getitem__` of a data set that a loader reads, noise is augmentation."""
-    return "augment" if run.drawing_item and purpose in ("noise", "other") else purpose
-
-
-def _note_seed(value: Value | None) -> None:
-    """A loop whose variable is used as a seed goes over seeds."""
-    if isinstance(value, Array) and isinstance(value.loop, Loop) and value.loop.kind is LoopKind.OTHER:
-        value.loop.kind = LoopKind.SEED
-
-
-def _holds(draw: Mapping[str, Any], call_: Call, fields: Mapping[str, Any], params: Sequence[str]) -> bool:
-    """Whether the conditions of a draw hold for these arguments; what comes from outside holds for nothing."""
-    defaults = fields.get("defaults") or {}
-    for name, wanted in (draw.get("when") or {}).items():
-        value = call_.get(name, params)
-        actual = defaults.get(name) if value is None else value.value if isinstance(value, Const) else UNKNOWN
-        if actual is UNKNOWN or actual not in wanted:
-            return False
-    for name, excluded in (draw.get("unless") or {}).items():
-        value = call_.get(name, params)
-        actual = defaults.get(name) if value is None else value.value if isinstance(value, Const) else UNKNOWN
-        if actual is UNKNOWN or actual in excluded:
-            return False
-    return True
-
-
-def make_subject(run: Run, entry: Entry, call_: Call, name: str = "") -> Subject:
-    """The subject for an object that a library call builds."""
-    given: dict[str, Any] = {}
-    unknown = call_.open
-    for position, value in enumerate(call_.args):
-        key = entry.params[position] if position < len(entry.params) else f"#{position}"
-        if isinstance(value, Const):
-            given[key] = value.value
-        elif isinstance(value, Array) and value.kind in ("config", "unknown", "scalar", "param"):
-            unknown = unknown or value.kind == "config"
-    for key, value in call_.kwargs.items():
-        if isinstance(value, Const):
-            given[key] = value.value
-    searched = [a for v in (*call_.everything(), *call_.spread) for a in arrays_in(v) if a.owner == "tuned"]
-    names = frozenset([*(entry.params[i] for i in range(min(len(call_.args), len(entry.params)))), *call_.kwargs])
-    return Subject(
-        api=entry.path,
-        role=entry.role,
-        at=run.site(call_.node),
-        name=name,
-        given=given,
-        arguments=names,
-        unknown_arguments=unknown,
-        facts={"tuned": True, "searches": frozenset().union(*(a.chosen for a in searched))} if searched else {},
-    )
-
-
 # -- unknown callees -------------------------------------------------------------------------------------------------
 
 
 def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
     last = path.rsplit(".", 1)[-1]
-    if any(word in last.lower() for word in _SEED_HELPER) and not arrays_with_rows(call_):
+    if any(word in last.lower() for word in SEED_HELPER_WORDS) and not arrays_with_rows(call_):
         run.emit(Seed, call_.node, streams=frozenset({"any"}), call=last)
         return UNKNOWN
     if path in ("sys.exit", "os._exit", "os.abort") or path.endswith(".exit") and path.startswith(("sys", "os")):
@@ -226,7 +123,7 @@ def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
         default = call_.at(0) if path.endswith("defaultdict") else None
         content = Call(call_.node, call_.args[1:] if default is not None else call_.args, {})
         content.kwargs.update(call_.kwargs)
-        made = _collection_builtin(run, "dict", content)
+        made = collection(run, "dict", content)
         if isinstance(made, Dict) and default is not None and default is not NONE:
             made.cells["#default"] = default
         return made
@@ -345,7 +242,7 @@ def _path_call(call_: Call) -> Value:
 
 def unknown_call(run: Run, callee: Value, name: str, call_: Call) -> Value:
     """Call something that is not known: a parameter, a result of another unknown."""
-    if any(word in name.lower() for word in _SEED_HELPER) and not arrays_with_rows(call_):
+    if any(word in name.lower() for word in SEED_HELPER_WORDS) and not arrays_with_rows(call_):
         run.emit(Seed, call_.node, streams=frozenset({"any"}), call=name)
         return UNKNOWN
     from mllint_bio.predict.library import networks
@@ -450,7 +347,7 @@ def object_attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value:
 
 def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
     """`object.name(...)` where the project defines no such method."""
-    from mllint_bio.predict.library import learners, networks
+    from mllint_bio.predict.library import learners, metrics, networks
 
     if not name:  # `getattr(net, phase)`: one of its attributes
         if not call_.everything():
@@ -471,7 +368,7 @@ def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
     if obj.is_a("sink"):
         return _sink_method(run, obj, name, call_)
     if obj.is_a("metric"):
-        return learners.metric_object(run, obj, name, call_)
+        return metrics.metric_object(run, obj, name, call_)
     if obj.subject.role == "object" and obj.klass is None:
         figures = frozenset[int]().union(*map(scores_of, call_.everything()))
         if figures and name in _WRITERS:
@@ -483,7 +380,7 @@ def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
     if isinstance(data, Array):
         own = catalog.lookup(f"{obj.subject.api}.{name}") if obj.subject.role == "object" else None
         if own is not None and own.is_a("draw"):
-            return _draw(run, own, _with_first(call_, data))
+            return seeding.draw(run, own, _with_first(call_, data))
         return members.value_method(run, data, name, call_)
     if obj.is_a("unordered-path") and name in ("glob", "rglob", "iterdir"):
         return contents.listing(run, "glob", call_)
@@ -505,10 +402,10 @@ def object_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
 
 def invoke(run: Run, obj: Obj, call_: Call) -> Value:
     """`object(...)` for objects of library classes."""
-    from mllint_bio.predict.library import learners, networks
+    from mllint_bio.predict.library import metrics, networks
 
     if obj.is_a("metric"):
-        return learners.metric_object(run, obj, "__call__", call_)
+        return metrics.metric_object(run, obj, "__call__", call_)
     return networks.invoke(run, obj, call_)
 
 
@@ -558,150 +455,11 @@ def method_of_unknown(run: Run, value: Array, name: str, call_: Call) -> Value |
 
 
 def _ignored(run: Run, entry: Entry, call_: Call) -> Value:
-    merged = blend(run, call_.everything())
-    if merged.has_rows or merged.scores:
-        return merged
-    return _path_call(call_) if entry.path in _PATHS else UNKNOWN
+    found = passed_on(run, call_)
+    return _path_call(call_) if found is UNKNOWN and entry.path in _PATHS else found
 
 
 _PATHS = frozenset(f"os.path.{name}" for name in ("join", "expanduser", "abspath", "realpath"))
-
-
-def _seed(run: Run, entry: Entry, call_: Call) -> Value:
-    draws(run, call_, entry.fields, entry.params, entry.path, at="call", purpose=None)
-    parameter = entry.get("value") or (entry.params[0] if entry.params else "seed")
-    value = call_.get(parameter, entry.params) or (call_.at(0) if not entry.params else None)
-    clock = isinstance(value, Array) and value.noise == "clock"
-    missing = value is None or (isinstance(value, Const) and value.value is None)
-    unseeds = clock or (missing and not call_.open and entry.get("fallback") == "unseeded")
-    constant = isinstance(value, Const) and value.value is not None
-    run.emit(
-        Seed,
-        call_.node,
-        streams=frozenset(entry.get("streams") or ()),
-        call=entry.path.replace("builtins.", ""),
-        constant=constant,
-        value=value.value if isinstance(value, Const) else None,
-        unseeds=unseeds,
-    )
-    _also(run, entry, call_)
-    if entry.is_a("seed") and entry.path.endswith("TrainingArguments"):
-        return Obj(make_subject(run, entry, call_))
-    return UNKNOWN
-
-
-def _also(run: Run, entry: Entry, call_: Call) -> None:
-    """Determinism flags that a call sets on the way (`monai.set_determinism`, `Trainer(deterministic=...)`)."""
-    for flag, source in (entry.get("also") or {}).items():
-        value: Any = source
-        if isinstance(source, str):
-            value = literal(call_, entry, source)
-            if value is UNKNOWN:
-                value = None
-            elif value is None or value is False:
-                continue
-            else:
-                value = bool(value)
-        run.emit(Determinism, call_.node, flag=flag, value=value, call=entry.path)
-
-
-def _unseed(run: Run, entry: Entry, call_: Call) -> Value:
-    run.emit(Seed, call_.node, streams=frozenset(entry.get("streams") or ()), call=entry.path, unseeds=True)
-    return UNKNOWN
-
-
-def _determinism(run: Run, entry: Entry, call_: Call) -> Value:
-    value = literal(call_, entry, entry.get("value")) if entry.get("value") else True
-    known: bool | None
-    if value is UNKNOWN:
-        known = None
-    elif isinstance(value, str):
-        known = value not in ("default", "0")
-    else:
-        known = True if value is None else bool(value)
-    run.emit(Determinism, call_.node, flag=entry.get("flag", "all-ops"), value=known, call=entry.path)
-    _also(run, entry, call_)
-    if entry.get("streams"):
-        run.emit(Seed, call_.node, streams=frozenset(entry.get("streams")), call=entry.path)
-    return UNKNOWN
-
-
-def _generator(run: Run, entry: Entry, call_: Call) -> Value:
-    value = call_.get(entry.get("value") or "seed", entry.params) or call_.at(0)
-    seeded = value is not None and not (isinstance(value, Const) and value.value is None)
-    if entry.get("kind") == "torch":
-        seeded = True  # its default seed is fixed
-    frame = run.frames[-1]
-    name = frame.func.name if frame.func is not None else ""
-    place = "module" if frame.func is None else name if name in ("__init__", "__getitem__") else "function"
-    subject = make_subject(run, entry, call_)
-    run.emit(Generator, call_.node, subject=subject, seeded=seeded, constant=isinstance(value, Const) and seeded, place=place)
-    obj = Obj(subject, None, entry)
-    obj.cells["#seeded"] = seeded
-    return obj
-
-
-def _generator_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
-    if name in ("manual_seed", "seed"):
-        run.write(obj, "#seeded", True)
-        return obj
-    uses: set[str] = obj.subject.facts.setdefault("used_in", set())
-    frame = run.frames[-1]
-    uses.add(frame.func.name if frame.func is not None else "module")
-    library = obj.subject.facts.get("library") or (obj.entry.get("kind") if obj.entry else "numpy")
-    path = {"numpy": f"numpy.random.{name}", "python": f"random.{name}", "torch": f"torch.{name}"}.get(library or "numpy", name)
-    if not obj.cells.get("#seeded"):
-        run.emit(Draw, call_.node, stream="own", what=f"{obj.subject.label}().{name}", purpose="other", subject=obj.subject)
-    entry = catalog.lookup(path if name != "integers" else "numpy.random.randint")
-    run.orders[run.site(call_.node)] = ("own", bool(obj.cells.get("#seeded")))
-    if entry is not None and entry.is_a("draw"):
-        drawn = _drawn_rows(run, entry, call_)
-        return Array(kind="noise", noise=obj.subject.label, drawn=drawn, order=run.site(call_.node))
-    if entry is not None and entry.is_a("array"):
-        fields = {k: v for k, v in entry.fields.items() if k != "draws"}
-        return _apply(run, Entry(entry.path, entry.role, fields), call_)
-    if name == "spawn":
-        return obj
-    return Array(kind="noise", noise=obj.subject.label)
-
-
-def _draw(run: Run, entry: Entry, call_: Call) -> Value:
-    emitted = draws(run, call_, entry.fields, entry.params, _call_name(entry), at="call", purpose=None)
-    if not entry.get("draws") and entry.get("stream") not in (None, "own"):
-        run.emit(Draw, call_.node, stream=entry.get("stream"), what=_call_name(entry), purpose=_purpose(run, "noise"))
-    merged = blend(run, [v for v in call_.everything() if isinstance(v, Array) and v.has_rows])
-    if merged.has_rows:
-        return merged.but(noise="draw")
-    site = run.site(call_.node)
-    run.orders.setdefault(site, (emitted[0] if emitted else str(entry.get("stream") or ""), False))
-    return Array(kind="noise", noise="draw", linear=None, drawn=_drawn_rows(run, entry, call_), order=site)
-
-
-def _drawn_rows(run: Run, entry: Entry, call_: Call) -> Rows:
-    """The rows that drawn numbers are if they are used as data: those of the table they are drawn for, or rows of their own.
-
-    None for single numbers, for a few, and for noise in the shape of something else.
-    """
-    parameter = entry.get("shape")
-    shape = call_.at(0) if parameter == "*" else call_.get(parameter, entry.params) if parameter else None
-    if shape is None:
-        return next(
-            (a.drawn for v in call_.everything() for a in arrays_in(v) if a.kind == "noise" and a.drawn.known), UNKNOWN_ROWS
-        )
-    if isinstance(shape, Seq):
-        shape = shape.items[0] if shape.items else UNKNOWN
-    if isinstance(shape, Array) and shape.kind != "shape" and shape.base.known:
-        return shape.base
-    several = shape.value > 3 if isinstance(shape, Const) and isinstance(shape.value, int) else isinstance(shape, Array)
-    if not several or isinstance(shape, Array) and shape.kind == "shape":
-        return UNKNOWN_ROWS
-    run.drawn += 1
-    return run.source(call_.node, part=run.drawn if run.loops else None)  # each round of a loop draws others
-
-
-def _call_name(entry: Entry) -> str:
-    """`numpy.random.choice` reads better than `choice`."""
-    return entry.path.replace("numpy.", "np.") if entry.path.startswith(("numpy.", "random.")) else entry.path.rsplit(".", 1)[-1]
 
 
 _LAYOUT = frozenset({"columns", "dtype", "device", "name"})  # what a table or tensor without rows may be given
@@ -724,7 +482,7 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
     name = entry.path.rsplit(".", 1)[-1]
     if entry.path == "itertools.product" and not call_.kwargs and objects_in_call(call_):
         members = [iteration.iterated(run, value, call_.node) for value in call_.args]
-        return _iterator(call_.args[0], Seq("tuple", members))
+        return iterator(call_.args[0], Seq("tuple", members))
     parameter = entry.get("data") or (entry.params[0] if entry.params else None)
     first = call_.get(parameter, entry.params) if parameter else call_.at(0)
     if _without_rows(op, parameter, call_, first):
@@ -755,7 +513,7 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
         base = run.source(call_.node, "indices")
         return Array(kind="index", rows=base, base=base, ordered="shuffled", order=run.site(call_.node))
     if op == "index":
-        return _positions(run, entry, call_)
+        return positions(run, entry, call_)
     if isinstance(first, Choice):
         return join_all([_apply(run, entry, _with_first(call_, option)) for option in first.options if option is not NONE])
     if op == "keep" and isinstance(first, (Seq, Dict)):
@@ -819,22 +577,28 @@ def _without_rows(op: str, parameter: str | None, call_: Call, first: Value | No
     return isinstance(length, Const) and length.value == 0
 
 
-def _positions(run: Run, entry: Entry, call_: Call) -> Array:
-    """`np.arange(start, stop)`: positions in a table that is not known yet; rows are cut there when a table is indexed by it."""
-    first, second = (call_.get(name, entry.params) for name in (*entry.params, "", "")[:2])
-    start, stop = (NONE, first) if second is None else (first or NONE, second)
-    counted = data_of(stop) if stop is not None else UNKNOWN
-    whole = isinstance(start, Const) and start.value in (None, 0) and not call_.open
-    if counted.base.known and whole:
-        return Array(kind="index", rows=counted.base, base=counted.base)
-    base = run.source(call_.node, contents.POSITIONS)
-    step = call_.get(entry.params[2], entry.params) if len(entry.params) > 2 else None
-    if call_.open or stop is None or not (step is None or isinstance(step, Const) and step.value == 1):
-        rows = base.some((run.site(call_.node), run.calls))
-    else:
-        lower, upper = (None if one in (NONE, Const(0)) else contents.bound_of(one) for one in (start, stop))
-        rows = base.slice(lower, None if upper is not None and upper.whole else upper)
-    return Array(kind="range" if isinstance(stop, Const) else "index", rows=rows, base=base)
+def _generator_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
+    if name in ("manual_seed", "seed"):
+        run.write(obj, "#seeded", True)
+        return obj
+    uses: set[str] = obj.subject.facts.setdefault("used_in", set())
+    frame = run.frames[-1]
+    uses.add(frame.func.name if frame.func is not None else "module")
+    library = obj.subject.facts.get("library") or (obj.entry.get("kind") if obj.entry else "numpy")
+    path = {"numpy": f"numpy.random.{name}", "python": f"random.{name}", "torch": f"torch.{name}"}.get(library or "numpy", name)
+    if not obj.cells.get("#seeded"):
+        run.emit(Draw, call_.node, stream="own", what=f"{obj.subject.label}().{name}", purpose="other", subject=obj.subject)
+    entry = catalog.lookup(path if name != "integers" else "numpy.random.randint")
+    run.orders[run.site(call_.node)] = ("own", bool(obj.cells.get("#seeded")))
+    if entry is not None and entry.is_a("draw"):
+        drawn = seeding.drawn_rows(run, entry, call_)
+        return Array(kind="noise", noise=obj.subject.label, drawn=drawn, order=run.site(call_.node))
+    if entry is not None and entry.is_a("array"):
+        fields = {k: v for k, v in entry.fields.items() if k != "draws"}
+        return _apply(run, Entry(entry.path, entry.role, fields), call_)
+    if name == "spawn":
+        return obj
+    return Array(kind="noise", noise=obj.subject.label)
 
 
 def _with_first(call_: Call, value: Value) -> Call:
@@ -985,8 +749,8 @@ def _sink(run: Run, entry: Entry, call_: Call) -> Value:
         if objs:
             run.emit(Save, call_.node, what="model")
             place = call_.get(entry.get("location") or "", entry.params) or call_.at(1)
-            if len(objs) == 1 and _text(place):
-                run.saved[_text(place)] = objs[0]
+            if len(objs) == 1 and text_of(place):
+                run.saved[text_of(place)] = objs[0]
         if len(saved) == 1:
             handover.wrote(run, call_.get(entry.get("location") or "", entry.params), saved[0])
         for one in saved if not objs else ():
@@ -1006,55 +770,6 @@ def _sink(run: Run, entry: Entry, call_: Call) -> Value:
 def _sink_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
     run.report(call_.node, call_.everything(), "log")
     return UNKNOWN
-
-
-def _device(run: Run, entry: Entry, call_: Call) -> Value:
-    device = entry.get("device") or ""
-    if device.startswith("$"):
-        value = call_.get(device[1:], entry.params) or call_.at(0)
-        text = emit_device(run, call_.node, value)
-        if isinstance(value, Array):
-            return value.but(kind="config")
-        return Array(kind="config", name=text, owner="conditional" if device_is_conditional(run, value) else None)
-    if device and device not in ("cpu", "auto"):
-        run.emit(Device, call_.node, device=device, conditional=bool(run.branch))
-    return Array(kind="config", name=device)
-
-
-def emit_device(run: Run, node: ir.Node, value: Value | None, module: Subject | None = None) -> str:
-    """Record the accelerator that the value names, if it names one; its name."""
-    text = device_text(value)
-    if text:
-        run.emit(Device, node, device=text, conditional=device_is_conditional(run, value), module=module)
-    return text
-
-
-def device_if_any(test: ir.Expr, chosen: Value, otherwise: Value) -> Value | None:
-    """The accelerator of `args.device if torch.cuda.is_available() else "cpu"`, whatever it is called; None for other values."""
-    asked = any(isinstance(node, ir.Attribute) and node.name == "is_available" for node in ir.walk(test))
-    unnamed = isinstance(chosen, Array) and not chosen.has_rows and not device_text(chosen)
-    if asked and unnamed and isinstance(otherwise, Const) and otherwise.value == "cpu":
-        return Array(kind="config", name="cuda", owner="conditional")
-    return None
-
-
-def device_is_conditional(run: Run, value: Value | None) -> bool:
-    """Whether the device is used only if there is one: chosen among several, chosen before, or named in an arm of a branch."""
-    chosen = isinstance(value, Array) and value.owner == "conditional"
-    return chosen or isinstance(value, Choice) or bool(run.branch)
-
-
-def device_text(value: Value | None) -> str:
-    """`cuda`, `mps` or `gpu` if the value may name such a device."""
-    for option in value.options if isinstance(value, Choice) else (value,):
-        text = option.value if isinstance(option, Const) else option.name if isinstance(option, Array) else ""
-        if isinstance(text, str):
-            for device in ("cuda", "mps", "gpu"):
-                if device in text.lower():
-                    return device
-        elif isinstance(text, int) and not isinstance(text, bool):
-            return "cuda"
-    return ""
 
 
 def _weights(run: Run, entry: Entry, call_: Call) -> Value:
@@ -1077,19 +792,19 @@ def _weights(run: Run, entry: Entry, call_: Call) -> Value:
             run.emit(Save, call_.node, what="data", data=value.view())
         else:
             kept = next((a.name for a in arrays_in(value) if a.kind == "weights" and a.name), "")
-            run.emit(Weights, call_.node, subject=subject, action="save", name=_text(place), of=kept, improving=run.improving)
-            if isinstance(value, Obj) and _text(place):
-                run.saved[_text(place)] = value
+            run.emit(Weights, call_.node, subject=subject, action="save", name=text_of(place), of=kept, improving=run.improving)
+            if isinstance(value, Obj) and text_of(place):
+                run.saved[text_of(place)] = value
         return NONE
     if kind == "load":
-        whole = run.saved.get(_text(value))
+        whole = run.saved.get(text_of(value))
         if whole is None and entry.get("returns") == "copy" and entry.get("style") == "keras":
             described = catalog.lookup("keras.Model")
             whole = Obj(Subject(api="keras.Model", role="estimator.deep", at=run.site(call_.node)), None, described)
         if whole is not None:
-            run.emit(Weights, call_.node, subject=whole.subject, action="load", name=_text(value))
+            run.emit(Weights, call_.node, subject=whole.subject, action="load", name=text_of(value))
             return whole
-        return Array(kind="weights", rows=run.source(call_.node, _text(value)), owner=("file", _text(value)), name="loaded")
+        return Array(kind="weights", rows=run.source(call_.node, text_of(value)), owner=("file", text_of(value)), name="loaded")
     return value
 
 
@@ -1111,10 +826,6 @@ def copied(run: Run, obj: Obj, node: ir.Node) -> Obj:
     return twin
 
 
-def _text(value: Value | None) -> str:
-    return str(value.value) if isinstance(value, Const) else value.name if isinstance(value, Array) else ""
-
-
 def _no_grad(run: Run, entry: Entry, call_: Call) -> Value:
     flag = call_.at(0)
     if entry.path.endswith("set_grad_enabled"):
@@ -1129,11 +840,6 @@ def _no_grad(run: Run, entry: Entry, call_: Call) -> Value:
 
 
 _HANDLERS: dict[str, Handler] = {
-    "seed": _seed,
-    "unseed": _unseed,
-    "determinism": _determinism,
-    "generator": _generator,
-    "draw": _draw,
     "array": _array,
     "stateless-function": _stateless,
     "data-source": _data_source,
@@ -1141,325 +847,8 @@ _HANDLERS: dict[str, Handler] = {
     "clock": _clock,
     "argument": _argument,
     "sink": _sink,
-    "device": _device,
     "weights": _weights,
     "no-grad": _no_grad,
     "ignore": _ignored,
     "tuner.space": _ignored,
 }
-
-
-# -- builtins --------------------------------------------------------------------------------------------------------
-
-
-_CONVERSIONS: dict[str, Callable[[Any], Any]] = {
-    "int": int,
-    "float": float,
-    "round": round,
-    "abs": abs,
-    "str": str,
-    "bool": bool,
-}
-
-
-_BY_NAME = 4  # classes of a module among which a setting chooses
-
-
-def _class_by_name(run: Run, module: Mod, node: ir.Expr) -> Value:
-    """`getattr(trainers, config["type"])`: one of the classes that the module defines, if they are few, bases left out."""
-    named = [c.name for c in module.module.skeleton.chunks if c.name and c.text.lstrip().startswith(("class ", "@"))]
-    if len(named) > 4 * _BY_NAME:
-        return UNKNOWN
-    own = [v for name in named if isinstance(v := run.attribute(module, name, node), Klass)]
-    bases = {base for klass in own for base in klass.mro()[1:]}
-    found = [klass for klass in own if klass not in bases]
-    return join_all(found) if 0 < len(found) <= _BY_NAME else UNKNOWN
-
-
-def _builtin(run: Run, name: str, call_: Call) -> Value:
-    first = call_.at(0)
-    if name in ("print", "display"):
-        run.report(call_.node, call_.everything(), "print")
-        return NONE
-    if name == "len":
-        return contents.length_of(run, first) if first is not None else UNKNOWN
-    if name in ("str", "repr") and isinstance(first, Obj):
-        if first.klass is None and first.subject.api.startswith("torch.") and first.is_a("loss"):
-            return Const(f"{first.subject.label}()")  # a loss has nothing to show but its name
-        return blend(run, [contents.shown(run, first, call_.node)]).but(kind="text")
-    if name in _CONVERSIONS:
-        if isinstance(first, Const):
-            try:
-                return constant(_CONVERSIONS[name](first.value))
-            except (TypeError, ValueError, ArithmeticError):
-                return UNKNOWN
-        if first is not None and name == "round" and isinstance(first, Array):
-            return first
-        return first if isinstance(first, Array) else blend(run, call_.everything())
-    if name in ("max", "min", "sorted"):
-        return _extreme(run, name, call_)
-    if name == "sum":
-        merged = blend(run, call_.everything())
-        scoring.as_figure(run, merged.scores)
-        return contents.condensed(merged.but(kind="figure" if merged.scores or merged.prediction else merged.kind), "sum")
-    if name in (
-        "list",
-        "tuple",
-        "set",
-        "frozenset",
-        "reversed",
-        "iter",
-        "next",
-        "enumerate",
-        "zip",
-        "map",
-        "filter",
-        "range",
-        "dict",
-    ):
-        return _collection_builtin(run, name, call_)
-    if name == "open":
-        text = _text(first)
-        rows = run.source_of(call_.node, text, text if isinstance(first, Const) else None) if text else UNKNOWN_ROWS
-        return Array(kind="text", name=text, rows=rows)
-    if name in ("exit", "quit"):
-        return Ext("!exit")
-    if (
-        name in ("getattr",)
-        and len(call_.args) >= 2
-        and isinstance(call_.args[1], Const)
-        and isinstance(call_.args[1].value, str)
-    ):
-        return run.attribute(call_.args[0], call_.args[1].value, call_.node)
-    if (
-        name == "getattr"
-        and len(call_.args) == 2
-        and isinstance(call_.args[0], Obj)
-        and call_.args[0].is_a("module", "layer", "pretrained")
-    ):
-        return Bound_(call_.args[0], "")
-    if name == "getattr" and isinstance(first, Mod):
-        return _class_by_name(run, first, call_.node)
-    if name == "setattr" and len(call_.args) == 3 and isinstance(call_.args[0], Obj):
-        for option in options(call_.args[1]):
-            if isinstance(option, Const):
-                run._set_attribute(call_.args[0], str(option.value), call_.args[2])
-            else:
-                call_.args[0].subject.unknown_arguments = True
-        return NONE
-    if name == "slice":
-        if not call_.open and call_.args:
-            bounds = [NONE, call_.args[0], NONE] if len(call_.args) == 1 else [*call_.args, NONE][:3]
-            return Seq("slice", bounds)
-        base = run.source(call_.node, contents.POSITIONS)
-        return Array(kind="index", rows=base.some((run.site(call_.node), run.calls)), base=base)
-    if name == "super":
-        frame = run.frames[-1]
-        return Super(frame.klass, frame.receiver) if frame.klass is not None and frame.receiver is not None else UNKNOWN
-    if name in ("input", "raw_input"):
-        return Array(kind="config")
-    if name == "vars":
-        return contents.fields_of(first) if isinstance(first, Obj) and first.klass is not None else Array(kind="config")
-    if name == "type" and len(call_.args) == 1 and first is not None:
-        return join_all([class_of(option) for option in options(first)])
-    if name == "isinstance" and isinstance(first, Obj) and len(call_.args) == 2:
-        return _instance_of(first, call_.args[1])
-    if name == "isinstance" and isinstance(first, Const) and len(call_.args) == 2:
-        return _literal_of(first.value, call_.args[1])
-    if name in ("isinstance", "hasattr", "callable", "issubclass", "type", "id", "hash", "repr"):
-        return UNKNOWN
-    if name[:1].isupper():  # exceptions
-        return UNKNOWN
-    return blend(run, call_.everything())
-
-
-def class_of(value: Value) -> Value:
-    """The class of an object; unknown where a factory of a library made it."""
-    if not isinstance(value, Obj):
-        return UNKNOWN
-    if value.klass is not None:
-        return value.klass
-    return Ext(value.subject.api) if value.subject.label[:1].isupper() else UNKNOWN
-
-
-def _instance_of(value: Obj, classes: Value) -> Value:
-    """Whether an object is an instance of a class: known of the project's classes, and of losses, which do not inherit from
-    each other."""
-    made = class_of(value)
-    if isinstance(made, Klass) and isinstance(classes, Klass):
-        known = all(isinstance(base, (Klass, Ext)) for klass in made.mro() for base in klass.bases)
-        return Const(True) if classes in made.mro() else Const(False) if known else UNKNOWN
-    if isinstance(made, Ext) and isinstance(classes, Ext) and value.is_a("loss"):
-        entry = catalog.lookup(classes.path)
-        if entry is not None and entry.is_a("loss"):
-            return Const(entry is value.entry)
-    return UNKNOWN
-
-
-def _literal_of(value: Any, classes: Value) -> Value:
-    """Whether `None` or a text is an instance of one of the classes; numbers may stand for those of a library."""
-    asked = classes.items if isinstance(classes, Seq) and classes.exact else (classes,)
-    paths = [one.path if isinstance(one, Ext) else "" if isinstance(one, Klass) else None for one in asked]
-    if not (value is None or isinstance(value, str)) or None in paths or {"builtins.object", "types.NoneType"} & {*paths}:
-        return UNKNOWN
-    if value is None:
-        return Const(False)
-    return Const("builtins.str" in paths) if all(path and path.startswith("builtins.") for path in paths) else UNKNOWN
-
-
-def _extreme(run: Run, name: str, call_: Call) -> Value:
-    merged = blend(run, call_.everything())
-    if isinstance(call_.node, ir.Call) and len(call_.node.args) == 2 and any(map(_written_number, call_.node.args)):
-        bounded = [one for one in call_.args if isinstance(one, Array) and one.stat is not None]
-        return bounded[0] if bounded else merged  # `max(1 - auc, 1e-12)` bounds a figure, `max(deviation, 1e-8)` a statistic
-    first, key = call_.at(0), call_.kwargs.get("key")
-    judges = merged.scores or objects_in(first)  # a figure may be an attribute of what is compared
-    if judges and isinstance(key, Func) and name != "sorted" and first is not None:
-        judged = data_of(run.call(key, Call(call_.node, [iteration.iterated_silently(run, first)], {})))  # one of several figures
-        if judged.scores:
-            return choose(run, call_.node, judged, name, key=True)
-    by_figure = bool(merged.scores) and ("key" in call_.kwargs or not _by_name(first))
-    if by_figure and name == "sorted":
-        return results.ranked(merged, "key" in call_.kwargs)
-    if by_figure:
-        return choose(run, call_.node, merged, name, key="key" in call_.kwargs, running=len(call_.args) == 2)
-    if name == "sorted":
-        if first is not None and isinstance(key, (Func, Bound_)):
-            judged = data_of(run.call(key, Call(call_.node, [iteration.iterated_silently(run, first)], {})))
-            if contents.is_of_each_column(judged):
-                return contents.as_columns(judged)  # `sorted(genes, key=correlation.get)`: columns in order
-        if isinstance(first, Array):
-            return first.but(unordered=None, ordered="" if first.ordered == "unordered" else first.ordered)
-        if isinstance(first, Seq):
-            element = first.element()
-            items = first.items if first.exact else ()
-            if isinstance(element, Array) and not items:
-                element = element.but(unordered=None, ordered="")
-            return Seq("list", items, None if first.exact else element)
-    return merged
-
-
-def _by_name(members: Value | None) -> bool:
-    """Whether what is put in order are names, with their figures or without: `sorted(results.items())`."""
-    if isinstance(members, Dict):
-        return True
-    element = members.element() if isinstance(members, Seq) and members.kind != "tuple" else None
-    named = element.items[0] if isinstance(element, Seq) and element.kind == "tuple" and len(element.items) == 2 else None
-    return named is not None and not scores_of(named)
-
-
-def _written_number(argument: tuple[str | None, ir.Expr]) -> bool:
-    keyword, value = argument
-    value = value.value if isinstance(value, ir.Unary) else value
-    return keyword is None and isinstance(value, ir.Constant) and isinstance(value.value, (int, float))
-
-
-def _collection_builtin(run: Run, name: str, call_: Call) -> Value:
-    first = call_.at(0)
-    if name in ("list", "tuple", "reversed", "iter"):
-        kind = "tuple" if name == "tuple" else "list"
-        if first is None:
-            return Seq(kind)
-        if isinstance(first, Seq):
-            twin = Seq(kind, first.items, first.rest)
-            return twin
-        if isinstance(first, Array):
-            return first.but(kind="index") if first.kind == "range" else first
-        if isinstance(first, Obj) or (isinstance(first, Array) and first.kind == "folds"):
-            return first
-        if isinstance(first, Dict):
-            return Seq(kind, [Const(k) for k in first.items], UNKNOWN if first.rest is not None else None)
-        return first
-    if name in ("set", "frozenset"):
-        if first is None:
-            return Seq("set")
-        if isinstance(first, Array):
-            if first.kind in ("index", "range"):
-                return first.but(kind="index")
-            return first.but(kind="unique", unordered=("set", run.site(call_.node)) if first.kind not in ("scalar",) else None)
-        if isinstance(first, Seq):
-            return Seq("set", first.items, first.rest)
-        return first
-    if name == "range":
-        return _range(run, call_)
-    if name == "enumerate":
-        if isinstance(first, Seq) and first.exact:
-            return Seq("list", [Seq("tuple", [Const(i), item]) for i, item in enumerate(first.items)])
-        inner = iteration.iterated(run, first, call_.node) if first is not None else UNKNOWN
-        counter = Array(kind="scalar", base=data_of(first).rows if first is not None else UNKNOWN_ROWS)
-        pairs = _iterator(first, Seq("tuple", [counter, inner]))
-        pairs.cells["#counted"] = first
-        return pairs
-    if name == "zip":
-        if call_.args and all(isinstance(a, Seq) and a.exact for a in call_.args):
-            columns = [a.items for a in call_.args if isinstance(a, Seq)]
-            return Seq("list", [Seq("tuple", row) for row in zip(*columns, strict=False)])
-        members = [iteration.iterated(run, a, call_.node) for a in call_.args]
-        if not members:
-            return UNKNOWN
-        listings = [a for a in call_.args if isinstance(a, Array) and isinstance(a.unordered, tuple) and a.unordered[0] != "set"]
-        if len({a.unordered for a in listings}) > 1:
-            notes.note_unordered(run, listings[0], "pairing", run.site(call_.node))
-        pairs = _iterator(call_.args[0], Seq("tuple", members))
-        pairs.cells["#zipped"] = True
-        if any(isinstance(a, Array) and a.kind == "range" for a in call_.args):
-            pairs.cells["#counted"] = next((a for a in call_.args if isinstance(a, Array) and a.unordered), None)
-        return pairs
-    if name == "map" and len(call_.args) >= 2:
-        element = iteration.iterated(run, call_.args[1], call_.node)
-        result = run.call(call_.args[0], Call(call_.node, [element], {}))
-        return Seq("list", (), result)
-    if name == "filter" and len(call_.args) == 2:
-        return call_.args[1]
-    if name == "next":
-        taken = iteration.iterated(run, first, call_.node) if first is not None else UNKNOWN
-        stream = isinstance(first, Seq) and first.kind == "generator"
-        return iteration.taken(taken, (run.site(call_.node), run.calls)) if stream else taken
-    if name == "dict":
-        if isinstance(first, Dict) or first is None:
-            given = Dict({**first.items, **call_.kwargs}, first.rest) if isinstance(first, Dict) else Dict(dict(call_.kwargs))
-            for spread in call_.spread:
-                other = as_mapping(spread) or Dict({}, data_of(spread))
-                rests = [rest for rest in (given.rest, other.rest) if rest is not None]
-                given = Dict({**given.items, **other.items}, join_all(rests) if rests else None)
-            return given
-        growth.coded(run, call_.node, [first])
-        made = _of_pairs(first) if isinstance(first, Seq) else None
-        if made is not None:
-            made.items.update(call_.kwargs)
-        return made or Dict({}, data_of(first))
-    return UNKNOWN
-
-
-def _of_pairs(pairs: Seq) -> Dict | None:
-    """The mapping of a list of pairs, if their keys are known, or if their values are objects, which have no data in common."""
-    found: dict[Any, Value] = {}
-    rest = []
-    for pair in (*pairs.items, *([pairs.rest] if pairs.rest is not None else [])):
-        if not isinstance(pair, Seq) or not pair.exact or len(pair.items) != 2:
-            return None
-        key, value = pair.items
-        if isinstance(key, Const) and pair is not pairs.rest:
-            found[key.value] = value
-        elif objects_in(value):
-            rest.append(value)
-        else:
-            return None
-    return Dict(found, join_all(rest) if rest else None)
-
-
-def _iterator(source: Value | None, element: Value) -> Seq:
-    """A lazy sequence that remembers what it walks over, so that the loop's kind can be told."""
-    made = Seq("generator", (), element)
-    made.cells["#over"] = source
-    return made
-
-
-def _range(run: Run, call_: Call) -> Value:
-    stop = call_.at(1) if len(call_.args) >= 2 else call_.at(0)
-    if isinstance(stop, Array) and stop.base.known and (len(call_.args) == 1 or call_.at(0) == Const(0)) and not call_.open:
-        return Array(kind="range", rows=stop.base, base=stop.base)
-    values = [a.value for a in call_.args if isinstance(a, Const) and isinstance(a.value, int)]
-    if len(values) == len(call_.args) == 1 and 0 < values[0] <= 3:
-        return Seq("range", [Const(i) for i in range(values[0])])
-    return _positions(run, Entry("builtins.range", "array", {"params": ["start", "stop", "step"]}), call_).but(kind="range")

@@ -156,7 +156,7 @@ def data_of(value: Value | None) -> Array:
         if isinstance(data, Array):
             return data
         if value.is_a("dataset"):
-            from mllint_bio.predict.library.networks import dataset_data
+            from mllint_bio.predict.library.loaders import dataset_data
 
             return dataset_data(value)
         return UNKNOWN
@@ -250,6 +250,12 @@ def _common_rows(found: Sequence[Array]) -> Rows:
 def absorb(run: Run, call: Call, name: str = "") -> Value:
     """Result of a call that is not followed: it depends on all arguments, and holds an unknown subset of their rows."""
     return _unresolved_result(run, call, name)
+
+
+def passed_on(run: Run, call: Call) -> Value:
+    """Result of a call that does nothing of note: what it was handed, if that is data or figures."""
+    merged = blend(run, call.everything())
+    return merged if merged.has_rows or merged.scores else UNKNOWN
 
 
 _CLASS_NAME_OF_CODE = re.compile(r"[A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*$")
@@ -452,3 +458,7 @@ def listing(run: Run, what: str, call: Call) -> Array:
         unordered=(what, run.site(call.node)),
         ordered="unordered",
     )
+
+
+def text_of(value: Value | None) -> str:
+    return str(value.value) if isinstance(value, Const) else value.name if isinstance(value, Array) else ""

@@ -30,7 +30,7 @@ def iterated(run: Run, value: Value, node: ir.Node) -> Value:
     if isinstance(value, Const):
         return UNKNOWN
     if isinstance(value, Obj):
-        from mllint_bio.predict.library.networks import iterate_object
+        from mllint_bio.predict.library.loaders import iterate_object
 
         return iterate_object(run, value, node)
     if isinstance(value, Array):

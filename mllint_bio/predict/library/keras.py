@@ -9,8 +9,8 @@ from mllint_bio.events import Draw, Fit, Loader, Loss, Prediction, Score, Select
 from mllint_bio.events import Predict as PredictEvent
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call
-from mllint_bio.predict.library import calls, contents, growth, layers, notes
-from mllint_bio.predict.library.contents import data_of, objects_in
+from mllint_bio.predict.library import contents, growth, layers, notes
+from mllint_bio.predict.library.contents import data_of, objects_in, text_of
 from mllint_bio.predict.library.scoring import emit_score
 from mllint_bio.predict.values import NONE, UNKNOWN, Array, Const, Dict, Ext, Func, Obj, Seq, Value
 from mllint_bio.rows import Rows, union
@@ -52,12 +52,12 @@ def method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     if name in ("predict", "predict_generator", "predict_on_batch", "predict_proba", "predict_classes"):
         return _keras_predict(run, obj, name, call)
     if name in ("save_weights", "save"):
-        if name == "save" and calls._text(call.at(0)):
-            run.saved[calls._text(call.at(0))] = obj
-        run.emit(Weights, call.node, subject=subject, action="save", name=calls._text(call.at(0)), improving=run.improving)
+        if name == "save" and text_of(call.at(0)):
+            run.saved[text_of(call.at(0))] = obj
+        run.emit(Weights, call.node, subject=subject, action="save", name=text_of(call.at(0)), improving=run.improving)
         return NONE
     if name in ("load_weights", "set_weights"):
-        run.emit(Weights, call.node, subject=subject, action="load", name=calls._text(call.at(0)))
+        run.emit(Weights, call.node, subject=subject, action="load", name=text_of(call.at(0)))
         return NONE
     if name in ("summary", "build", "reset_states", "to_json", "get_config"):
         return NONE

@@ -1,24 +1,20 @@
-"""Estimators, transforms, splitters, resamplers, tuners and metrics: the protocol of scikit-learn and of what follows it."""
+"""Estimators, transforms and resamplers: the protocol of scikit-learn and of what follows it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio import catalog
 from mllint_bio.catalog import Entry, learned_kind
 from mllint_bio.events import (
     Data,
-    Draw,
     Fit,
     Learned,
-    Loop,
     LoopKind,
     Prediction,
     Resample,
-    Score,
     Select,
-    Split,
     Subject,
     Transform,
     Weights,
@@ -26,9 +22,13 @@ from mllint_bio.events import (
 from mllint_bio.events import Predict as PredictEvent
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call
-from mllint_bio.predict.library import calls, contents, notes
-from mllint_bio.predict.library.contents import arrays_in, data_of
+from mllint_bio.predict.library import contents, notes, seeding, subjects, tuners
+from mllint_bio.predict.library.contents import data_of, passed_on
+from mllint_bio.predict.library.metrics import OWN_SCORES
 from mllint_bio.predict.library.scoring import emit_score, prediction_fitted
+from mllint_bio.predict.library.splitters import split_object
+from mllint_bio.predict.library.subjects import api_name, build
+from mllint_bio.predict.library.tuners import configure, keras_search, of_keras_tuner, searched, tune, validation_of
 from mllint_bio.predict.values import (
     NONE,
     UNKNOWN,
@@ -36,8 +36,6 @@ from mllint_bio.predict.values import (
     Choice,
     Const,
     Dict,
-    Ext,
-    Func,
     Obj,
     Seq,
     Value,
@@ -45,7 +43,7 @@ from mllint_bio.predict.values import (
     options,
     role_of_name,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Rows, common, union
+from mllint_bio.rows import UNKNOWN_ROWS, Rows, union
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
@@ -56,35 +54,9 @@ TRANSFORMS = ("fitted-transform", "imputer", "feature-selector", "stateless-tran
 # -- objects that learn ----------------------------------------------------------------------------------------------
 
 
-def build(run: Run, entry: Entry, call: Call) -> Value:
-    """Construct a learner, splitter, tuner, sampler or metric object."""
-    subject = calls.make_subject(run, entry, call)
-    obj = Obj(subject, None, entry)
-    obj.cells["#call"] = call
-    wrapped = (
-        call.get(entry.get("estimator") or "estimator", entry.params)
-        if entry.is_a("tuner", "estimator.meta", "calibrator", "feature-selector")
-        else None
-    )
-    for option in options(wrapped) if wrapped is not None else ():
-        if isinstance(option, Obj):
-            subject.parts.append(option.subject)
-            obj.cells["#inner"] = option
-    subject.facts["task"] = entry.get("task") or _task_of(obj)
-    for trait in ("tunes_itself", "parameter_free"):
-        if entry.get(trait):
-            subject.facts[trait] = True
-    return obj
-
-
-def _task_of(obj: Obj) -> str:
-    inner = obj.cells.get("#inner")
-    return str(inner.subject.facts.get("task", "")) if isinstance(inner, Obj) else ""
-
-
 def compose(run: Run, entry: Entry, call: Call) -> Value:
     """Pipeline, union, column transformer: children in order."""
-    subject = calls.make_subject(run, entry, call)
+    subject = subjects.make_subject(run, entry, call)
     obj = Obj(subject, None, entry)
     children: list[Obj] = []
     spec = entry.get("children", "*")
@@ -129,8 +101,8 @@ def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
             return Array(kind="figure", scores=scores, owner="tuned", chosen=obj.cells.get("#searches") or frozenset())
         return Array(kind="figure", scores=scores)
     if name in ("best_estimator_", "estimator_", "best_model"):
-        return _chosen(run, obj) if obj.is_a("tuner") and name == "best_estimator_" else obj
-    if name == "hypermodel" and _of_keras_tuner(obj):
+        return tuners.best_estimator(run, obj) if obj.is_a("tuner") and name == "best_estimator_" else obj
+    if name == "hypermodel" and of_keras_tuner(obj):
         return obj  # its `build` is asked of the tuner
     if name in ("best_params_", "best_params"):
         searches = obj.cells.get("#searches") or frozenset()
@@ -138,14 +110,14 @@ def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
     if name in ("classes_", "n_features_in_"):
         return Array(kind="config", name=name)
     if name in ("feature_importances_", "coef_", "components_", "scores_", "pvalues_", "ranking_", "support_"):
-        learned = _learned_of(obj)
+        learned = learned_of(obj)
         if isinstance(data, Array) and obj.is_a("estimator", "tuner") and name in ("feature_importances_", "coef_"):
             number = obj.cells.get("#fit")
             if isinstance(number, int):
                 learned = learned | {Learned(number, "selector-model", data.rows, True)}
         return Array(kind="columns", learned=learned, name=name)
     if name in ("labels_",) and isinstance(data, Array):
-        return data.but(learned=data.learned | _learned_of(obj), prediction=None)
+        return data.but(learned=data.learned | learned_of(obj), prediction=None)
     if name in ("oob_score_",):
         return Array(kind="figure")
     if name == "history":
@@ -155,19 +127,7 @@ def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
     return None
 
 
-def _chosen(run: Run, search: Obj) -> Obj:
-    """The estimator that a search found: it is what the search is, but to fit it again is no search."""
-    if search.cells.get("#chosen"):
-        return search
-    best = search.cells.get("#best")
-    if not isinstance(best, Obj):
-        best = Obj(search.subject, search.klass, search.entry, **search.cells)
-        best.cells["#chosen"] = True
-        run.write(search, "#best", best)
-    return best
-
-
-def _learned_of(obj: Obj) -> frozenset[Learned]:
+def learned_of(obj: Obj) -> frozenset[Learned]:
     found = obj.cells.get("#learned")
     if found is None and obj.subject.given.get("prefit") is True:  # it chooses by a model that was fitted before
         model = obj.cells.get("#inner")
@@ -181,7 +141,7 @@ def method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     """Methods of learners; None if the object is none or the method means nothing here."""
     role = obj.subject
     if role.is_a("splitter"):
-        return _split_object(run, obj, name, call)
+        return split_object(run, obj, name, call)
     if role.is_a("resampler"):
         return _resample_object(run, obj, name, call)
     if role.is_a("scheduler", "callback"):
@@ -190,34 +150,9 @@ def method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
         return None
     if obj.entry is not None and obj.entry.get("style") in ("keras", "study", "keras-adapt", "lightning"):
         return None
-    if _of_keras_tuner(obj) and name in ("build", "get_best_models", "get_best_hyperparameters"):
-        return _of_search(run, obj, name, call)
+    if of_keras_tuner(obj) and name in ("build", "get_best_models", "get_best_hyperparameters"):
+        return keras_search(run, obj, name, call)
     return sklearn_method(run, obj, name, call)
-
-
-def _of_keras_tuner(obj: Obj) -> bool:
-    return obj.is_a("tuner") and obj.entry is not None and obj.entry.get("style") == "keras-tuner"
-
-
-def _of_search(run: Run, obj: Obj, name: str, call: Call) -> Value:
-    """What a search with Keras Tuner gives: hyperparameters, a network built with some, the networks that it trained."""
-    if name == "get_best_hyperparameters":
-        return Seq("list", (), attribute(run, obj, "best_params_", call.node))
-    construct = obj.cells["#call"]
-    builder = construct.get("hypermodel", obj.entry.params if obj.entry is not None else ())
-    given = Call(call.node, [call.at(0) or Array(kind="config", name="hp")], {})
-    if isinstance(builder, Obj):
-        network = run.call_method(builder, "build", given)
-    else:
-        network = run.call(builder, given) if builder is not None else UNKNOWN
-    if name == "build":
-        return network
-    trained = obj.cells.get("#fitted")
-    for one in options(network):
-        if isinstance(one, Obj) and isinstance(trained, Rows):
-            run.write(one, "#fitted", trained)
-            one.subject.facts["fitted"] = trained
-    return Seq("list", (), network)
 
 
 _RISKS = frozenset({"predict_partial_hazard", "predict_log_partial_hazard", "predict_cumulative_hazard", "predict_hazard"})
@@ -254,7 +189,7 @@ def sklearn_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
                 part.arguments |= {name.rpartition("__")[2] for name in call.kwargs if "__" in name}
         return obj
     if name in ("get_support", "get_feature_names_out", "get_feature_names"):
-        return Array(kind="columns", learned=_learned_of(obj))
+        return Array(kind="columns", learned=learned_of(obj))
     if name in ("get_params", "get_metadata_routing"):
         return Array(kind="config")
     if name == "save_model" or name == "save":
@@ -270,7 +205,7 @@ def _fit(run: Run, obj: Obj, name: str, call: Call) -> Value:
     data = fit_data(call)
     target = data_of(call.get("y", ("X", "y")) or call.get("Y", ()) or call.get("y_train", ()) or UNKNOWN)
     if obj.is_a("composer", "estimator.pipeline"):
-        shaped = _fit_steps(run, obj, data, target, call)
+        shaped = fit_steps(run, obj, data, target, call)
         if not obj.is_a("estimator.pipeline"):
             run.write(obj, "#fit-data", shaped)
             return shaped if name == "fit_transform" else obj
@@ -291,7 +226,7 @@ def fit_data(call: Call) -> Array:
     return data_of(first) if first is not None else UNKNOWN
 
 
-def _fit_steps(run: Run, obj: Obj, data: Array, target: Array, call: Call) -> Array:
+def fit_steps(run: Run, obj: Obj, data: Array, target: Array, call: Call) -> Array:
     """Every step of a composite learns from the current rows."""
     children = steps(obj)
     learned: frozenset[Learned] = frozenset()
@@ -308,11 +243,11 @@ def _fit_steps(run: Run, obj: Obj, data: Array, target: Array, call: Call) -> Ar
         if child.is_a("resampler"):
             continue
         if child.is_a("composer"):
-            current = _fit_steps(run, child, current, target, call)
+            current = fit_steps(run, child, current, target, call)
             learned |= current.learned
         elif child.is_a(*TRANSFORMS):
             fit_one(run, child, current, target, call, "fit")
-            learned |= _learned_of(child)
+            learned |= learned_of(child)
             if not parallel:
                 current = current.but(learned=current.learned | learned)
     run.write(obj, "#learned", learned)
@@ -328,14 +263,14 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
     if one_by_one and data.kind == "item" and subject.is_a(*TRANSFORMS):  # it learns of this one sample
         run.write(obj, "#learned", data.learned)
         return obj
-    streams = _drawn(run, obj, call)
+    streams = drawn_by(run, obj, call)
     if subject.is_a("estimator", "tuner") and data.prediction is not None:
         data = _encoded(run, data, data.prediction.subject)
     uses_target = bool(entry and entry.get("uses_target")) or subject.role in (
         "feature-selector.supervised",
         "fitted-transform.supervised",
     )
-    validation = _validation_of(call)
+    validation = validation_of(call)
     number = run.emit(
         Fit,
         call.node,
@@ -356,7 +291,7 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
         before = obj.cells.get("#fitted")
         rows = union([before, data.rows]) if keep and isinstance(before, Rows) and before.known else data.rows
         run.write(obj, "#fitted", rows)
-        run.write(obj, "#inputs", data.learned | (_learned_of(obj) if subject.is_a("estimator.pipeline") else frozenset()))
+        run.write(obj, "#inputs", data.learned | (learned_of(obj) if subject.is_a("estimator.pipeline") else frozenset()))
         subject.facts["fitted"] = rows
         final = subject.facts.get("final")
         if isinstance(final, Subject):
@@ -365,7 +300,7 @@ def fit_one(run: Run, obj: Obj, data: Array, target: Array, call: Call, name: st
             _early_stop(run, obj, call, validation)
         if subject.is_a("tuner") and not obj.cells.get("#chosen"):
             run.write(obj, "#best", None)
-            _tune(run, obj, data, target, call)
+            tune(run, obj, data, target, call)
     if subject.is_a(*TRANSFORMS, "composer"):
         fact = Learned(number, learned_kind(subject.role), data.rows, uses_target)
         run.write(obj, "#learned", data.learned | {fact})
@@ -383,18 +318,7 @@ def _encoded(run: Run, data: Array, encoder: Subject) -> Array:
     return data
 
 
-def _searched(obj: Obj, parameter: str) -> bool:
-    """Whether a search sets this parameter itself (`param_grid={"clf__random_state": [0]}`), or may, under a computed name."""
-    construct = obj.cells.get("#call")
-    grids = [v for v in construct.everything() if isinstance(v, Dict)] if construct is not None else []
-    return any(
-        (grid.rest is not None and obj.is_a("tuner"))
-        or any(isinstance(key, str) and key.rsplit("__", 1)[-1] == parameter for key in grid.items)
-        for grid in grids
-    )
-
-
-def _drawn(run: Run, obj: Obj, call: Call, pool: bool = False) -> list[str]:
+def drawn_by(run: Run, obj: Obj, call: Call, pool: bool = False) -> list[str]:
     """Emit what a fit draws, and return the streams.
 
     A pipeline draws by its last step (the others draw as they are fitted), a search or meta-estimator by what it wraps. `pool`:
@@ -402,11 +326,11 @@ def _drawn(run: Run, obj: Obj, call: Call, pool: bool = False) -> list[str]:
     """
     children = steps(obj)
     if obj.is_a("estimator.pipeline") and children:
-        return _drawn(run, children[-1], call, pool)
+        return drawn_by(run, children[-1], call, pool)
     construct = obj.cells.get("#call")
     if obj.entry is None or construct is None:
         return []
-    found = calls.draws(
+    found = seeding.draws(
         run,
         call,
         obj.entry.fields,
@@ -419,21 +343,15 @@ def _drawn(run: Run, obj: Obj, call: Call, pool: bool = False) -> list[str]:
         pool=pool,
     )
     inner = obj.cells.get("#inner")
-    if isinstance(inner, Obj) and not _searched(obj, "random_state"):
-        pool = pool or obj.is_a("tuner") and calls.in_processes(construct, obj.entry.params)
+    if isinstance(inner, Obj) and not searched(obj, "random_state"):
+        pool = pool or obj.is_a("tuner") and seeding.in_processes(construct, obj.entry.params)
         for one in steps(inner) or (inner,):
-            found += _drawn(run, one, call, pool)
+            found += drawn_by(run, one, call, pool)
     for value in construct.everything() if obj.is_a("tuner") else ():
         for candidate in contents.objects_in(value, 4):  # estimators among the values of a search space
             if candidate is not inner:
-                found += _drawn(run, candidate, call, pool)
+                found += drawn_by(run, candidate, call, pool)
     return found
-
-
-def configure(obj: Obj, settings: Mapping[str, Value]) -> None:
-    """Settings that an object gets after it was made."""
-    obj.subject.given.update({name: value.value for name, value in settings.items() if isinstance(value, Const)})
-    obj.subject.arguments |= frozenset(settings)
 
 
 def _with_later(construct: Call, subject: Subject) -> Call:
@@ -445,23 +363,6 @@ def _with_later(construct: Call, subject: Subject) -> Call:
     if "random_state" in subject.arguments and "random_state" not in subject.given and "random_state" not in construct.kwargs:
         extra["random_state"] = UNKNOWN
     return Call(construct.node, construct.args, {**extra, **construct.kwargs}, construct.open or subject.unknown_arguments)
-
-
-def _validation_of(call: Call) -> Array:
-    value = (
-        call.kwargs.get("eval_set")
-        or call.kwargs.get("evals")
-        or call.kwargs.get("validation_data")
-        or call.kwargs.get("valid_sets")
-    )
-    if isinstance(value, Seq):
-        last = value.items[-1] if value.items else value.rest
-        if value.kind == "tuple" and len(value.items) > 1 and not isinstance(last, Seq):
-            last = value.items[0]  # one pair (features, labels), as against a list of evaluation sets
-        while isinstance(last, Seq):
-            last = last.items[0] if last.items else last.rest
-        return data_of(last)
-    return data_of(value) if value is not None else UNKNOWN
 
 
 def _early_stop(run: Run, obj: Obj, call: Call, validation: Array) -> None:
@@ -488,51 +389,7 @@ def _early_stop(run: Run, obj: Obj, call: Call, validation: Array) -> None:
         )
 
 
-def _tune(run: Run, obj: Obj, data: Array, target: Array, call: Call) -> None:
-    """A search: hyper-parameters are chosen by scores on inner folds of the rows, or on validation rows that it is given."""
-    construct = obj.cells.get("#call")
-    cv = construct.get(obj.entry.get("cv") or "cv", obj.entry.params) if construct is not None and obj.entry is not None else None
-    rows = data.rows
-    predefined = data_of(cv) if cv is not None else UNKNOWN
-    data.view()
-    if predefined.has_rows and predefined.kind == "folds-of":
-        predefined.view()
-    site = run.site(call.node)
-    validation = _validation_of(call) if _of_keras_tuner(obj) else UNKNOWN  # it has no folds
-    folds = not validation.has_rows
-    test = rows.part(("inner", site), 1, 2, fold=True) if rows.known else UNKNOWN_ROWS
-    judged = (data if folds else validation).but(rows=test if folds else validation.rows)
-    fitted = rows.part(("inner", site), 0, 2, fold=True) if folds and rows.known else rows
-    metric, family, direction = scoring_of(
-        construct.get("scoring", obj.entry.params) if construct and obj.entry else None, obj.subject.facts.get("task", "")
-    )
-    number = run.emit(
-        Score,
-        call.node,
-        metric=metric,
-        family=family,
-        data=judged.view(),
-        subject=obj.subject,
-        direction=direction,
-        cross_validated=folds,
-        inputs=data.learned,
-        fitted=fitted,
-    )
-    run.write(obj, "#cv-scores", frozenset({number}))
-    search = run.emit(
-        Select,
-        call.node,
-        what="hyperparameter",
-        how=obj.subject.label,
-        scores=frozenset({number}),
-        data=judged.view(),
-        subject=obj.subject,
-        keeps=frozenset({"model"}),
-    )
-    run.write(obj, "#searches", frozenset({search}))
-
-
-def _view(data: Array, rows: Rows) -> Data:
+def rows_view(data: Array, rows: Rows) -> Data:
     return data.but(rows=rows).view()
 
 
@@ -558,7 +415,7 @@ def _transformed(run: Run, obj: Obj, data: Array, call: Call, name: str) -> Valu
     del event
     if name == "inverse_transform":
         return data.but(linear=None, mask=None)
-    learned = data.learned | _learned_of(obj)
+    learned = data.learned | learned_of(obj)
     fitted = obj.cells.get("#fit-data")
     if obj.is_a("estimator") and isinstance(number, int) and isinstance(fitted, Array):  # discriminant axes, latent variables
         cluster = obj.subject.facts.get("task") == "cluster"
@@ -573,7 +430,7 @@ def _predict(run: Run, obj: Obj, name: str, call: Call) -> Value:
     output = output_of(obj, name)
     event = run.emit(PredictEvent, call.node, subject=obj.subject, data=data.view(), output=output)
     inputs = obj.cells.get("#inputs")
-    learned = data.learned | (inputs if isinstance(inputs, frozenset) else frozenset()) | _learned_of(obj)
+    learned = data.learned | (inputs if isinstance(inputs, frozenset) else frozenset()) | learned_of(obj)
     prediction = Prediction(obj.subject, data.rows, output, event, prediction_fitted(obj.subject))
     return Array(
         kind="array",
@@ -609,18 +466,11 @@ def output_of(obj: Obj, name: str) -> str:
     return "label" if task == "classifier" else "value" if task == "regressor" else "unknown"
 
 
-_OWN_SCORES = {
-    "classifier": ("accuracy", "label"),
-    "regressor": ("r2", "regression"),
-    "survival": ("concordance_index", "score"),
-}  # what `score` of an estimator measures
-
-
 def _score(run: Run, obj: Obj, call: Call) -> Value:
     data = fit_data(call)
     truth = data_of(call.get("y", ("X", "y")) or UNKNOWN)
     task = obj.subject.facts.get("task", "")
-    metric, family = _OWN_SCORES.get(task, ("score", "unknown"))
+    metric, family = OWN_SCORES.get(task, ("score", "unknown"))
     if obj.entry is not None and obj.entry.get("style") == "lifelines":
         asked = call.get("scoring_method", ("df", "scoring_method"))
         ranked = isinstance(asked, Const) and asked.value == "concordance_index"
@@ -632,7 +482,7 @@ def _score(run: Run, obj: Obj, call: Call) -> Value:
         kind="array",
         rows=data.rows,
         name=data.name,
-        learned=data.learned | (inputs if isinstance(inputs, frozenset) else frozenset()) | _learned_of(obj),
+        learned=data.learned | (inputs if isinstance(inputs, frozenset) else frozenset()) | learned_of(obj),
         prediction=Prediction(obj.subject, data.rows, output, event),
         group=data.group,
         ordered=data.ordered,
@@ -672,382 +522,6 @@ def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | 
     return sklearn_method(run, known[1], name, call)
 
 
-# -- splitters -------------------------------------------------------------------------------------------------------
-
-
-def split_call(run: Run, entry: Entry, call: Call) -> Value:
-    """Splitters: the call form acts at once, the object form is built."""
-    if entry.get("form") == "object":
-        return build(run, entry, call)
-    if entry.get("per_input"):
-        return _split_inputs(run, entry, call)
-    data = data_of(call.get(entry.get("arrays") or "", entry.params) or call.at(0) or UNKNOWN)
-    count = _lengths(call)
-    notes.note_unordered(run, data, "split", run.site(call.node))
-    seeded, stream = _seeding(run, entry, call, "split")
-    rows = data.rows if data.has_rows else run.source(call.node, data.name)
-    site = run.site(call.node)
-    parts = [rows.part(site, i, count, random=True) for i in range(count)]
-    number = run.emit(
-        Split,
-        call.node,
-        data=data.but(group=data.group or notes.repetition_of(run, data.rows)).view(),
-        identifier=notes.identifier_of(run, data.rows),
-        parts=tuple(parts),
-        how="random",
-        api=_api(entry),
-        shuffles=_flag(call, entry, "shuffle"),
-        seeded=seeded,
-        stratified=_flag(call, entry, "stratified"),
-        grouped=_flag(call, entry, "grouped"),
-        stream=stream,
-    )
-    pieces = [
-        data.but(kind="dataset" if data.kind in ("unknown", "param") else data.kind, rows=part, order=None) for part in parts
-    ]
-    made = Seq("tuple", pieces)
-    made.cells["#split-event"] = number
-    return made
-
-
-def _lengths(call: Call) -> int:
-    for value in (*call.args[1:], *call.kwargs.values()):
-        if isinstance(value, Seq) and value.exact and value.items:
-            return len(value.items)
-    return 2
-
-
-def _api(entry: Entry) -> str:
-    """Name for messages: the last part, with its class for an alternative constructor (`RocCurveDisplay.from_estimator`)."""
-    owner, _, last = entry.path.rpartition(".")
-    return f"{owner.rpartition('.')[2]}.{last}" if last.startswith("from_") else last
-
-
-def _flag(call: Call, entry: Entry, field: str) -> bool | None:
-    """A splitter's trait: fixed by the catalog, or decided by a parameter."""
-    spec = entry.get(field)
-    if spec is None:
-        return False
-    if isinstance(spec, bool):
-        return spec
-    value = call.get(spec, entry.params)
-    if value is None:
-        if call.open:
-            return None
-        return bool((entry.get("defaults") or {}).get(spec, False))
-    if isinstance(value, Const):
-        return bool(value.value)
-    return True if field in ("stratified", "grouped") else None
-
-
-def _seeding(run: Run, entry: Entry, call: Call, at: str, given: Call | None = None) -> tuple[bool | None, str]:
-    """(has a seed of its own, stream that it draws from otherwise)."""
-    source = given or call
-    draws = entry.get("draws") or []
-    streams = calls.draws(
-        run, call, entry.fields, entry.params, _api(entry), at="call" if given is None else at, purpose="split", given=given
-    )
-    if streams:
-        return False, streams[0]
-    parameter = next((d.get("seed") for d in draws if d.get("seed")), None)
-    value = source.get(parameter, entry.params) if parameter else None
-    if value is None or (isinstance(value, Const) and value.value is None):
-        return None, ""  # nothing random, or a seed from outside
-    return True, ""
-
-
-def _split_inputs(run: Run, entry: Entry, call: Call) -> Value:
-    """train_test_split(a, b, ...): two parts per input, the same rows in each."""
-    inputs = list(call.args)
-    if not inputs or call.open and len(inputs) == 1 and isinstance(inputs[0], Seq):
-        inputs = list(inputs[0].items) if inputs and isinstance(inputs[0], Seq) else inputs
-    site = run.site(call.node)
-    seeded, stream = _seeding(run, entry, call, "call")
-    data = [data_of(value) for value in inputs]
-    first = next((d for d in data if d.has_rows), data[0] if data else UNKNOWN)
-    notes.note_unordered(run, next((d for d in data if d.unordered), first), "split", site)
-    base = first.rows if first.has_rows else run.source(call.node, first.name)
-    group = next((d.group for d in data if d.group), "") or notes.repetition_of(run, first.rows)
-    if first.kind == "unique":  # the entities themselves are divided
-        group = ""
-    shuffles = _flag(call, entry, "shuffle")
-    stratified = call.get(entry.get("stratified") or "stratify", entry.params)
-    ordered = next((d.ordered for d in data if d.ordered), "")
-    random = shuffles is not False
-    parts = (base.part(site, 0, 2, random=random), base.part(site, 1, 2, random=random))
-    number = run.emit(
-        Split,
-        call.node,
-        data=first.but(group=group, ordered=ordered, rows=base).view(),
-        identifier=notes.identifier_of(run, base) if first.kind != "unique" else "",
-        parts=parts,
-        how="call",
-        api=_api(entry),
-        shuffles=shuffles,
-        seeded=seeded,
-        stratified=stratified is not None and not (isinstance(stratified, Const) and stratified.value is None),
-        grouped=False,
-        stream=stream,
-    )
-    if first.kind == "unique":
-        run.of_entities.add(number)
-    results: list[Value] = []
-    for value, one in zip(inputs, data, strict=True):
-        rows = one.rows if one.has_rows and one.rows != base else base
-        if not one.has_rows:
-            rows = base
-        for part in (0, 1):
-            own = rows.part(site, part, 2, random=random)
-            by_id = one.kind == "unique"
-            results.append(
-                one.but(
-                    rows=own,
-                    order=None,
-                    linear=None,
-                    mask=None,
-                    ordered="shuffled" if random else one.ordered,
-                    kind="array" if one.kind in ("unknown", "item") else one.kind,
-                    base=one.base if one.base.known else one.rows if one.kind in ("index", "range") else UNKNOWN_ROWS,
-                    owner="by-id" if by_id else one.owner,
-                )
-            )
-        del value
-    made = Seq("list", results)
-    made.cells["#split"] = number
-    return made
-
-
-def _split_object(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
-    """`splitter.split(X, y, groups)`: pairs of index arrays, one pair an iteration."""
-    if name in ("get_n_splits",):
-        return Array(kind="scalar")
-    if name not in ("split",) or obj.entry is None:
-        return None
-    data = data_of(call.get("X", ("X", "y", "groups")) or call.at(0) or UNKNOWN)
-    target = data_of(call.get("y", ("X", "y", "groups")) or UNKNOWN)
-    groups = call.get("groups", ("X", "y", "groups"))
-    made = folds(run, obj, data, target, groups, call.node)
-    return made
-
-
-def folds(run: Run, splitter: Obj, data: Array, target: Array, groups: Value | None, node: ir.Expr) -> Value:
-    """Emit the split and make the iterator over (train indices, test indices)."""
-    entry = splitter.entry
-    assert entry is not None
-    site = run.site(node)
-
-    # A project's own subclass may pass on arguments that nobody can see.
-    construct: Call = splitter.cells.get("#call") or Call(node, [], {}, open=True)
-    here = Call(node, [], {})
-    seeded, stream = _seeding(run, entry, here, "split", given=construct)
-    base = data.rows if data.has_rows else target.rows if target.has_rows else run.source(node, data.name)
-    notes.note_unordered(run, data, "split", site)
-    shuffles = _flag(construct, entry, "shuffle")
-    grouped = _flag(construct, entry, "grouped")
-    random = shuffles is not False
-    parts = (base.part(site, 0, 2, random=random, fold=True), base.part(site, 1, 2, random=random, fold=True))
-    entities = data.kind == "unique"  # dealt to folds themselves, all their rows follow
-    group = "" if entities else data.group or target.group or notes.repetition_of(run, base)
-    ordered = data.ordered or target.ordered
-    if grouped and groups is not None:
-        notes.note_groups(run, base, groups)
-    number = run.emit(
-        Split,
-        node,
-        data=data.but(rows=base, group=group, ordered=ordered).view(),
-        identifier="" if entities else notes.identifier_of(run, base),
-        parts=parts,
-        how="fold",
-        api=_api(entry),
-        shuffles=shuffles,
-        seeded=seeded,
-        stratified=_flag(construct, entry, "stratified"),
-        grouped=grouped,
-        stream=stream,
-        subject=splitter.subject,
-    )
-    if entities:
-        run.of_entities.add(number)
-    pair = [
-        Array(kind="index", rows=part, base=base, name=role)
-        for part, role in zip(parts, ("train_index", "test_index"), strict=True)
-    ]
-    made = Seq("generator", (), Seq("tuple", pair))
-    made.cells["#folds"] = True
-    return made
-
-
-# -- cross-validation ------------------------------------------------------------------------------------------------
-
-
-def cross_validate(run: Run, entry: Entry, call: Call) -> Value:
-    """cross_val_score and its kin: split, fit, predict and score inside one call."""
-    estimator = call.get(entry.get("estimator") or "estimator", entry.params)
-    data = data_of(call.get(entry.get("data") or "X", entry.params) or UNKNOWN)
-    target = data_of(call.get(entry.get("target") or "y", entry.params) or UNKNOWN)
-    groups = call.get(entry.get("groups") or "groups", entry.params)
-    cv = call.get(entry.get("cv") or "cv", entry.params)
-    site = run.site(call.node)
-    calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose=None)
-    splitter = next((o for o in options(cv) if isinstance(o, Obj) and o.is_a("splitter")), None) if cv is not None else None
-    base = data.rows if data.has_rows else UNKNOWN_ROWS
-    group = data.group or notes.repetition_of(run, base)
-    if splitter is not None and splitter.entry is not None:
-        pairs = folds(run, splitter, data, target, groups, call.node)
-        assert isinstance(pairs, Seq) and isinstance(pairs.rest, Seq)
-        train, test = (a.rows for a in arrays_in(pairs.rest))
-    else:
-        train, test = (base.part(site, k, 2, fold=True) for k in (0, 1)) if base.known else (UNKNOWN_ROWS, UNKNOWN_ROWS)
-        given = cv is None or isinstance(cv, Const)
-        run.emit(
-            Split,
-            call.node,
-            data=data.but(group=group).view(),
-            parts=(train, test),
-            how="fold",
-            api=_api(entry),
-            shuffles=False if given else None,
-            seeded=True if given else None,
-            stratified=None,
-            grouped=groups is not None if given else None,
-        )
-    numbers: set[int] = set()
-    output: Value = UNKNOWN
-    notes.note_target(run, target)
-    for option in options(estimator) if estimator is not None else ():
-        if not isinstance(option, Obj):
-            continue
-        subject = option.subject
-        fold = data.but(rows=train)
-        if option.is_a("composer", "estimator.pipeline"):
-            _fit_steps(run, option, fold, target, call)
-        drawn = _drawn(run, option, call, calls.in_processes(call, entry.params))
-        run.emit(
-            Fit,
-            call.node,
-            subject=subject,
-            role=subject.role,
-            data=fold.view(),
-            target=target.view(),
-            method=_api(entry),
-            stochastic=f"draws from the {drawn[0]} generator" if drawn else "",
-        )
-        inputs = data.learned | _learned_of(option)
-        scoring = call.get(entry.get("scoring") or "scoring", entry.params)
-        for metric, family, direction in _scorings(scoring, subject.facts.get("task", "")):
-            numbers.add(
-                run.emit(
-                    Score,
-                    call.node,
-                    metric=metric,
-                    family=family,
-                    data=_view(data.but(group=group), test),
-                    subject=subject,
-                    direction=direction,
-                    cross_validated=True,
-                    inputs=inputs,
-                    fitted=train,
-                )
-            )
-        output = Array(
-            kind="array",
-            rows=data.rows,
-            learned=inputs,
-            prediction=Prediction(subject, data.rows, _cv_output(call, option)),
-            name=data.name,
-        )
-        if not option.is_a(*TRANSFORMS):  # those are scored by a likelihood
-            run.emit(PredictEvent, call.node, subject=subject, data=fold.view(), output="unknown")
-        option.cells["#cv"] = True
-    if entry.get("returns") == "predictions":
-        if isinstance(output, Array) and output.prediction is not None:
-            output.prediction.subject.facts.setdefault("cross_validated", True)
-            return output.but(owner="cross-validated")
-        return output
-    figure = Array(kind="figure", scores=frozenset(numbers), owner="folds")
-    return Dict({}, figure) if entry.get("returns") == "dict" else figure
-
-
-def _cv_output(call: Call, option: Obj) -> str:
-    wanted = call.kwargs.get("method")
-    return output_of(option, wanted.value if isinstance(wanted, Const) and isinstance(wanted.value, str) else "predict")
-
-
-def _scorings(value: Value | None, task: str) -> list[tuple[str, str, str]]:
-    if isinstance(value, Seq) and value.exact:
-        return [scoring_of(item, task) for item in value.items]
-    if isinstance(value, Dict) and value.items:
-        return [scoring_of(item, task) for item in value.items.values()]
-    return [scoring_of(value, task)]
-
-
-_SCORERS = {
-    "accuracy": ("accuracy", "label"),
-    "balanced_accuracy": ("balanced_accuracy", "label"),
-    "r2": ("r2", "regression"),
-    "roc_auc": ("roc_auc", "score"),
-    "average_precision": ("average_precision", "score"),
-}
-
-
-def scoring_of(value: Value | None, task: str) -> tuple[str, str, str]:
-    """(metric, family, direction) of a `scoring=` argument; the estimator's own score when it is absent."""
-    if value is None or (isinstance(value, Const) and value.value is None):
-        return (*_OWN_SCORES.get(task, ("score", "unknown")), "up")
-    if isinstance(value, Const) and isinstance(value.value, str):
-        name = value.value
-        if name in _SCORERS:
-            return (*_SCORERS[name], "up")
-        family = (
-            "regression"
-            if name.startswith("neg_") and "log_loss" not in name and "brier" not in name
-            else "score"
-            if "roc" in name or "log_loss" in name
-            else "label"
-        )
-        return name, family, "up"
-    if isinstance(value, Obj) and value.is_a("scorer-factory"):
-        family = value.subject.facts.get("family") or _OWN_SCORES.get(task, ("", "unknown"))[1]
-        return str(value.subject.facts.get("metric", "scorer")), family, "up"
-    if isinstance(value, Ext):
-        entry = catalog.lookup(value.path)
-        if entry is not None and entry.is_a("metric"):
-            return _api(entry), entry.role.rpartition(".")[2], str(entry.get("direction", "up"))
-    return "custom", "unknown", ""
-
-
-def scorer(run: Run, entry: Entry, call: Call) -> Value:
-    """make_scorer(metric)."""
-    obj = Obj(calls.make_subject(run, entry, call), None, entry)
-    metric = call.at(0)
-    if isinstance(metric, Ext):
-        obj.subject.facts["metric"] = metric.path.rsplit(".", 1)[-1]
-        described = catalog.lookup(metric.path)
-        if described is not None and described.is_a("metric"):
-            obj.subject.facts["family"] = described.role.rpartition(".")[2]
-        if described is not None and described.role == "metric.score":
-            response = call.kwargs.get("response_method") or call.kwargs.get("needs_proba") or call.kwargs.get("needs_threshold")
-            if (
-                response is None
-                and not call.open
-                and described.path.rsplit(".", 1)[-1] in ("roc_auc_score", "average_precision_score")
-            ):
-                obj.subject.facts["labels_into"] = metric.path.rsplit(".", 1)[-1]
-                predicted = Array(kind="array", prediction=Prediction(obj.subject, UNKNOWN_ROWS, "label"))
-                run.emit(
-                    Score,
-                    call.node,
-                    metric=_api(described),
-                    family="score",
-                    data=predicted.view(),
-                    subject=obj.subject,
-                    direction="up",
-                )
-    elif isinstance(metric, Func):
-        obj.subject.facts["metric"] = metric.name
-    return obj
-
-
 # -- resamplers ------------------------------------------------------------------------------------------------------
 
 
@@ -1055,25 +529,25 @@ def resample(run: Run, entry: Entry, call: Call) -> Value:
     """Resamplers: imblearn objects are built, functions such as sklearn.utils.resample act at once."""
     if entry.get("style") in ("sklearn", "fit_resample") or entry.get("form") == "object" or entry.path.startswith("imblearn"):
         return build(run, entry, call)
-    calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose=None)
+    seeding.draws(run, call, entry.fields, entry.params, api_name(entry), at="call", purpose=None)
     values = call.args or [v for k, v in call.kwargs.items() if k in ("X", "arrays", "y")]
     site = run.site(call.node)
     lineage = entry.get("lineage")
-    replace = calls.literal(call, entry, "replace")
+    replace = subjects.literal(call, entry, "replace")
     results: list[Value] = []
     for value in values:
         one = data_of(value)
         if not one.has_rows:
             results.append(one)
             continue
-        if _api(entry) == "shuffle" or lineage is None:
+        if api_name(entry) == "shuffle" or lineage is None:
             results.append(one.but(ordered="shuffled", order=site))
             continue
         if replace is False:
             results.append(one.but(rows=one.rows.some(site, random=True), ordered="shuffled"))
             continue
         made = one.rows.derived(site, lineage, run.branch)
-        run.emit(Resample, call.node, data=one.view(), result=made, lineage=lineage, api=_api(entry))
+        run.emit(Resample, call.node, data=one.view(), result=made, lineage=lineage, api=api_name(entry))
         results.append(one.but(rows=made, ordered="shuffled"))
     return results[0] if len(results) == 1 else Seq("list", results)
 
@@ -1085,7 +559,7 @@ def _resample_object(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     entry = obj.entry
     lineage = str(entry.get("lineage", "synthetic")) if entry is not None else "synthetic"
     if entry is not None:
-        calls.draws(
+        seeding.draws(
             run,
             call,
             entry.fields,
@@ -1116,66 +590,8 @@ def column_function(run: Run, entry: Entry, call: Call) -> Value:
         return data
     site = run.site(call.node)
     subject = contents.same_subject(run, site, Subject(api=entry.path, role=entry.role, at=site))
-    number = run.emit(Fit, call.node, subject=subject, role=entry.role, data=data.view(), method=_api(entry))
+    number = run.emit(Fit, call.node, subject=subject, role=entry.role, data=data.view(), method=api_name(entry))
     return data.but(learned=data.learned | {Learned(number, learned_kind(entry.role), data.rows)}, linear=None, mask=None)
-
-
-def feature_score(run: Run, entry: Entry, call: Call) -> Value:
-    """Scores or p-values of columns against the labels; choosing columns by them is feature selection."""
-    data = data_of(call.get("X", entry.params) or call.at(0) or UNKNOWN)
-    if not data.has_rows:
-        return UNKNOWN
-    if entry.get("style") == "ranked":  # what another call left in the annotated data
-        return Array(kind="columns", learned=run.ranked.get(data.rows, frozenset()))
-    site = run.site(call.node)
-    subject = contents.same_subject(run, site, Subject(api=entry.path, role="feature-selector.supervised", at=site))
-    number = run.emit(
-        Fit,
-        call.node,
-        subject=subject,
-        role="feature-selector.supervised",
-        data=data.view(),
-        uses_target=True,
-        method=_api(entry),
-    )
-    calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose=None)
-    fact = Learned(number, "selector-supervised", data.rows, True)
-    run.ranked[data.rows] = frozenset({fact})
-    columns = Array(kind="columns", learned=frozenset({fact}))
-    return Seq("tuple", [columns, columns]) if entry.get("style") == "pair" else columns
-
-
-_TEST_RESULTS = ("statistic", "pvalue", "correlation", "test_statistic", "p_value")  # scipy, lifelines
-
-
-def stat_test(run: Run, entry: Entry, call: Call) -> Value:
-    """Of a prediction and the truth (a correlation) a figure of merit; of two groups of samples, or of columns and labels, a
-    reason to choose columns: feature selection."""
-    found = [a for v in call.everything() for a in arrays_in(v)]
-    predicted = next((a for a in found if a.prediction is not None), None)
-    truth = next((a for a in found if a.prediction is None and a.has_rows), None)
-    if predicted is not None and truth is not None and not run.inside_forward:
-        number = emit_score(run, call.node, _api(entry), "regression", predicted, truth, direction="up")
-        return Array(kind="figure", rows=predicted.rows, scores=frozenset({number}), name=predicted.name)
-    if (
-        len(found) < 2
-        or predicted is not None
-        or any(a.scores or a.kind not in ("table", "array", "param", "item") for a in found)
-    ):
-        return calls._ignored(run, entry, call)
-    rows = common(a.rows for a in found if a.has_rows)  # cases against controls: two groups of one table
-    features = next((a for a in found if a.has_rows), UNKNOWN).but(rows=rows)
-    if not rows.known:
-        return calls._ignored(run, entry, call)
-    site = run.site(call.node)
-    subject = contents.same_subject(run, site, Subject(api=entry.path, role=entry.role, at=site))
-    number = run.emit(
-        Fit, call.node, subject=subject, role=entry.role, data=features.view(), uses_target=True, method=_api(entry)
-    )
-    chosen = Array(kind="columns", learned=frozenset({Learned(number, "selector-supervised", rows, True)}))
-    result = Seq("tuple", [chosen, chosen])
-    result.cells["#fields"] = dict.fromkeys(_TEST_RESULTS, chosen)
-    return result
 
 
 def inplace(run: Run, entry: Entry, call: Call) -> Value:
@@ -1183,7 +599,7 @@ def inplace(run: Run, entry: Entry, call: Call) -> Value:
 
     value = call.at(0) or call.kwargs.get("adata") or call.kwargs.get("data") or UNKNOWN
     data = data_of(value)
-    calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose=None)
+    seeding.draws(run, call, entry.fields, entry.params, api_name(entry), at="call", purpose=None)
     stateless = entry.role == "inplace-transform.per-cell"
     condition = entry.get("stateless_if")
     if condition and call.get(condition, entry.params) is not None:
@@ -1193,9 +609,9 @@ def inplace(run: Run, entry: Entry, call: Call) -> Value:
     site = run.site(call.node)
     subject = contents.same_subject(run, site, Subject(api=entry.path, role=entry.role, at=site))
     kind = learned_kind(entry.role)
-    if _api(entry) in ("highly_variable_genes", "filter_genes_dispersion"):
+    if api_name(entry) in ("highly_variable_genes", "filter_genes_dispersion"):
         kind = "selector-unsupervised"
-    number = run.emit(Fit, call.node, subject=subject, role=entry.role, data=data.view(), method=_api(entry))
+    number = run.emit(Fit, call.node, subject=subject, role=entry.role, data=data.view(), method=api_name(entry))
     changed = data.but(learned=data.learned | {Learned(number, kind, data.rows)})
     copy = call.kwargs.get("copy")
     if isinstance(copy, Const) and copy.value is True:
@@ -1203,68 +619,6 @@ def inplace(run: Run, entry: Entry, call: Call) -> Value:
     if isinstance(call.node, ir.Call) and call.node.args:
         run._update_receiver(call.node.args[0][1], changed)
     return NONE
-
-
-# -- metrics ---------------------------------------------------------------------------------------------------------
-
-
-def metric_call(run: Run, entry: Entry, call: Call) -> Value:
-    """A metric function, or the construction of a metric object."""
-    if entry.get("style") not in (None, "function") or entry.get("form") == "object":
-        return Obj(calls.make_subject(run, entry, call), None, entry)
-    if _api(entry)[:1].isupper() and "." not in _api(entry) and not call.args:
-        return Obj(calls.make_subject(run, entry, call), None, entry)
-    truth = call.get(entry.get("truth") or "y_true", entry.params)
-    predicted = call.get(entry.get("pred") or "y_pred", entry.params)
-    if entry.params[:1] == ["estimator"]:  # a display or scorer that predicts with its first argument
-        predicted = _predicted_inside(run, entry, call)
-    if predicted is None:
-        predicted = call.at(1)
-    if truth is None:
-        truth = call.at(0)
-    return scored(run, entry, call, truth, predicted)
-
-
-def _predicted_inside(run: Run, entry: Entry, call: Call) -> Value:
-    """What the estimator in the first argument predicts for the rows in the second, in the form that the metric needs."""
-
-    estimator, data = call.get("estimator", entry.params), call.get(entry.get("data") or "X", entry.params)
-    name = "predict_proba" if entry.role == "metric.score" else "predict"
-    found = [
-        _predict(run, option, name, Call(call.node, [data or UNKNOWN], {}))
-        for option in (options(estimator) if estimator is not None else ())
-        if isinstance(option, Obj)
-    ]
-    return join_all(found)
-
-
-def scored(run: Run, entry: Entry, call: Call, truth: Value | None, predicted: Value | None) -> Value:
-    """Record the figure; arguments in the wrong order are noticed."""
-    family = entry.role.rpartition(".")[2] if "." in entry.role else "unknown"
-    a, b = data_of(truth) if truth is not None else UNKNOWN, data_of(predicted) if predicted is not None else UNKNOWN
-    if isinstance(predicted, Array) and predicted.kind == "noise":
-        b = predicted  # a guess: it is of the rows of the truth
-    swapped = a.prediction is not None and b.prediction is None and (b.has_rows or b.name != "")
-    if swapped:
-        a, b = b, a
-    averaging = call.kwargs.get("average")
-    beta = call.get("beta", entry.params)
-    metric = "f1_score" if isinstance(beta, Const) and beta.value == 1 else _api(entry)
-    fields: dict[str, Any] = {
-        "direction": str(entry.get("direction", "")),
-        "swapped": swapped and not entry.get("symmetric") and not run.undecided,
-        "decomposable": bool(entry.get("decomposable", False)),
-        "averaging": str(averaging.value) if isinstance(averaging, Const) and averaging.value else "",
-    }
-    if b.owner == "cross-validated":
-        fields["cross_validated"] = True
-    number = emit_score(run, call.node, metric, family, b, a, **fields)
-    result = Array(kind="figure", rows=b.rows if b.has_rows else a.rows, scores=frozenset({number}), name=b.name or a.name)
-    if _api(entry).startswith("plot_") or "Display." in _api(entry):
-        run.report(call.node, [result], "plot")
-    if _api(entry) in ("roc_curve", "precision_recall_curve", "det_curve"):
-        return Seq("tuple", [result, result, result.but(owner="thresholds")])
-    return result
 
 
 def explain(run: Run, entry: Entry, call: Call) -> Value:
@@ -1276,148 +630,7 @@ def explain(run: Run, entry: Entry, call: Call) -> Value:
     for option in options(estimator) if estimator is not None and at_once else ():
         if isinstance(option, Obj) and option.is_a("estimator", "tuner", "calibrator", "fitted-transform.outlier"):
             run.emit(PredictEvent, call.node, subject=option.subject, data=view, output="unknown")
-    return calls._ignored(run, entry, call)
-
-
-def metric_object(run: Run, obj: Obj, name: str, call: Call) -> Value:
-    """torchmetrics, keras and monai metric objects: updated batch by batch, computed once."""
-    entry = obj.entry
-    family = entry.role.rpartition(".")[2] if entry is not None and "." in entry.role else "unknown"
-    if name in ("update", "__call__", "update_state", "append", "forward", "evaluate"):
-        values = [data_of(v) for v in call.everything()]
-        predicted = next((v for v in values if v.prediction is not None), values[0] if values else UNKNOWN)
-        truth = next((v for v in values if v is not predicted), UNKNOWN)
-        number = emit_score(
-            run,
-            call.node,
-            obj.subject.label,
-            family,
-            predicted,
-            truth,
-            direction=str(entry.get("direction", "")) if entry else "",
-            decomposable=True,
-        )
-        known: frozenset[int] = obj.cells.get("#scores") or frozenset()
-        run.write(obj, "#scores", known | {number})
-        return Array(kind="figure", rows=predicted.rows, scores=frozenset({number}))
-    if name in ("compute", "result", "aggregate", "item"):
-        return Array(kind="figure", scores=obj.cells.get("#scores") or frozenset())
-    if name in ("to", "cuda", "cpu", "clone"):
-        return obj
-    return NONE
-
-
-def tuner_call(run: Run, entry: Entry, call: Call) -> Value:
-    """Search objects are built; functions such as hyperopt.fmin and studies run an objective."""
-    style = entry.get("style")
-    if style == "function" or entry.path.rsplit(".", 1)[-1][:1].islower() and style not in ("study", "sklearn-search"):
-        if _api(entry) == "create_study":
-            return _study(run, entry, call)
-        return _minimise(run, entry, call)
-    if style == "study" or _api(entry) == "create_study":
-        return _study(run, entry, call)
-    obj = build(run, entry, call)
-    return obj
-
-
-def _study(run: Run, entry: Entry, call: Call) -> Value:
-    obj = Obj(calls.make_subject(run, entry, call), None, entry)
-    sampler = call.get("sampler", entry.params)
-    seeded = None if call.open else False
-    if isinstance(sampler, Obj):
-        seeded = sampler.subject.facts.get("seeded")
-    elif sampler is not None and not isinstance(sampler, Const):
-        seeded = None
-    obj.subject.facts["seeded"] = seeded
-    obj.subject.facts["direction"] = obj.subject.given.get(
-        "direction",
-        "minimize" if "direction" not in obj.subject.arguments and "directions" not in obj.subject.arguments else None,
-    )
-    streams = {draw.get("stream") for draw in entry.get("draws") or []}
-    if "storage" in obj.subject.arguments or (streams and "own" not in streams):
-        obj.subject.facts["seeded"] = None
-    if "own" not in streams:  # a global generator
-        calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose="tuner", subject=obj.subject)
-    return obj
-
-
-def sampler_call(run: Run, entry: Entry, call: Call) -> Value:
-    """A tuner's sampler: seeded or not."""
-    obj = Obj(calls.make_subject(run, entry, call), None, entry)
-    draws = entry.get("draws") or []
-    parameter = next((d.get("seed") for d in draws if d.get("seed")), "seed")
-    value = call.get(parameter, entry.params)
-    obj.subject.facts["seeded"] = (
-        (None if call.open else not draws)
-        if value is None or value is NONE or (isinstance(value, Const) and value.value is None)
-        else True
-    )
-    return obj
-
-
-def study_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
-    """`study.optimize(objective, n_trials)` and what is read from the study afterwards."""
-    if name in ("optimize", "search"):
-        named = str(obj.entry.get("objective") or "func") if obj.entry is not None else "func"
-        result = _objective(run, obj, call.get(named, (named, "n_trials")) or call.at(0), call)
-        seeded = obj.subject.facts.get("seeded")
-        if seeded is False:
-            run.emit(Draw, call.node, stream="own", what=obj.subject.label, purpose="tuner", subject=obj.subject)
-        _selected(run, obj, result, call)
-        best = Array(kind="figure", scores=contents.scores_of(result))
-        return Seq("tuple", [best, Array(kind="config")]) if named == "objective_func" else NONE
-    return None
-
-
-def _minimise(run: Run, entry: Entry, call: Call) -> Value:
-    obj = Obj(calls.make_subject(run, entry, call), None, entry)
-    calls.draws(run, call, entry.fields, entry.params, _api(entry), at="call", purpose="tuner", subject=obj.subject)
-    own = [d for d in entry.get("draws") or [] if d.get("stream") == "own"]
-    if own:
-        value = call.get(own[0].get("seed") or "", entry.params)
-        if (value is None or (isinstance(value, Const) and value.value is None)) and not call.open:
-            run.emit(Draw, call.node, stream="own", what=_api(entry), purpose="tuner", subject=obj.subject)
-    obj.subject.facts["direction"] = "minimize"
-    objective = call.get(entry.get("objective") or "fn", entry.params) or call.at(0)
-    result = _objective(run, obj, objective, call)
-    _selected(run, obj, result, call)
-    return Array(kind="config")
-
-
-def _objective(run: Run, obj: Obj, objective: Value | None, call: Call) -> Value:
-    if objective is None or not (isinstance(objective, (Func, Choice, Obj)) or hasattr(objective, "func")):
-        return UNKNOWN
-    outer = run.loops
-    run.loops = (*outer, Loop(run.site(call.node), LoopKind.CANDIDATE, "trial"))
-    try:
-        return run.call(objective, Call(call.node, [Array(kind="config", name="trial")], {}))
-    finally:
-        run.loops = outer
-
-
-def _selected(run: Run, obj: Obj, result: Value, call: Call) -> None:
-    scores = contents.scores_of(result)
-    rows = [run.events[n] for n in scores]
-    view = next((e.data for e in rows if isinstance(e, Score)), Data())
-    given = {"maximize": "up", "minimize": "down"}.get(str(obj.subject.facts.get("direction")), "")
-    search = run.emit(
-        Select,
-        call.node,
-        what="hyperparameter",
-        how=obj.subject.label,
-        scores=scores,
-        data=view,
-        subject=obj.subject,
-        keeps=frozenset({"model"}),
-        direction=contents.directed(given, data_of(result)),
-    )
-    run.write(obj, "#cv-scores", scores)
-    run.write(obj, "#searches", frozenset({search}))
-
-
-def threshold_tuner(run: Run, entry: Entry, call: Call) -> Value:
-    """TunedThresholdClassifierCV."""
-    return build(run, entry, call)
+    return passed_on(run, call)
 
 
 def booster_train(run: Run, entry: Entry, call: Call) -> Value:
@@ -1444,17 +657,8 @@ HANDLERS: dict[str, Callable[[Any, Entry, Any], Value]] = {
     "estimator.meta": build,
     "estimator.baseline.boost": booster_train,
     "composer": compose,
-    "splitter": split_call,
-    "cv-evaluator": cross_validate,
     "resampler": resample,
     "column-stat-function": column_function,
-    "feature-score": feature_score,
     "inplace-transform": inplace,
-    "metric": metric_call,
-    "stat-test": stat_test,
-    "scorer-factory": scorer,
     "explainer": explain,
-    "tuner": tuner_call,
-    "tuner.sampler": sampler_call,
-    "tuner.threshold": threshold_tuner,
 }

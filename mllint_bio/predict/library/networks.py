@@ -1,4 +1,4 @@
-"""Networks: modules and layers, losses, optimizers, loaders, and the training loops that libraries run themselves."""
+"""Networks: modules and layers, their losses and modes, and the training loops that libraries run themselves."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ from mllint_bio.events import (
     Build,
     Determinism,
     Device,
-    Fit,
-    Loader,
     Loss,
     Mode,
     Prediction,
-    Score,
     Select,
     Site,
     Step,
@@ -32,20 +29,23 @@ from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library import (
     arithmetic,
-    calls,
     contents,
+    devices,
     growth,
-    indexing,
-    iteration,
-    joining,
     keras,
     layers,
     learners,
     notes,
+    optimizers,
     passes,
+    seeding,
+    subjects,
     trainers,
+    tuners,
 )
-from mllint_bio.predict.library.contents import arrays_in, blend, data_of, objects_in
+from mllint_bio.predict.library.contents import arrays_in, blend, data_of, objects_in, text_of
+from mllint_bio.predict.library.loaders import dataset_data
+from mllint_bio.predict.library.optimizers import hold, optimizer_method, plateau, scored_view, step
 from mllint_bio.predict.library.scoring import emit_score
 from mllint_bio.predict.values import (
     MAX_CHOICES,
@@ -62,10 +62,8 @@ from mllint_bio.predict.values import (
     Seq,
     Value,
     join_all,
-    options,
-    role_of_name,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Part, Rows, Slice, union
+from mllint_bio.rows import UNKNOWN_ROWS
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
@@ -121,7 +119,7 @@ def born(run: Run, obj: Obj, call: Call) -> None:
 def base_init(run: Run, obj: Obj, call: Call) -> None:
     """The constructor of a library base class."""
     if obj.entry is not None and obj.entry.is_a("layer") and obj.klass is not None and obj.entry.get("draws"):
-        calls.draws(
+        seeding.draws(
             run, call, obj.entry.fields, obj.entry.params, obj.subject.label, at="call", purpose="init", subject=obj.subject
         )
     if obj.is_a("optimizer"):
@@ -152,7 +150,7 @@ _CONFIGURED = ("estimator", "fitted-transform", "imputer", "feature-selector", "
 def attached(run: Run, obj: Obj, name: str, value: Value) -> None:
     """`object.name = value`: a submodule, a layer or transform becomes a part; a setting of an estimator counts as given."""
     if obj.klass is None and not name.endswith("_") and obj.is_a(*_CONFIGURED):
-        learners.configure(obj, {name: value})
+        tuners.configure(obj, {name: value})
     for one in objects_in(value):
         holds = obj.is_a("module", "layer", "estimator.deep", "pretrained") and one.is_a(
             "module", "layer", "activation", "pretrained", "object"
@@ -373,7 +371,7 @@ def layer(run: Run, entry: Entry, call: Call) -> Value:
     """Construct a layer, a container of layers, or apply a wrapper to a module."""
     if entry.path.startswith("torch.nn.functional."):
         return _functional(run, entry, call)
-    subject = calls.make_subject(run, entry, call)
+    subject = subjects.make_subject(run, entry, call)
     children = [o for v in call.everything() for o in objects_in(v, 3)]
     if entry.get("container") and entry.path.rsplit(".", 1)[-1] in _TRANSPARENT and children:
         return children[0]
@@ -395,7 +393,7 @@ def layer(run: Run, entry: Entry, call: Call) -> Value:
                 values.append(value)
         obj.cells["#children"] = Seq("list", values)
         subject.parts.extend(child.subject for child in children)
-    calls.draws(run, call, entry.fields, entry.params, subject.label, at="call", purpose="init", subject=subject)
+    seeding.draws(run, call, entry.fields, entry.params, subject.label, at="call", purpose="init", subject=subject)
     if entry.path.startswith(("keras", "tensorflow")) and subject.label in ("Input", "InputLayer"):
         return Array(kind="symbolic")
     return obj
@@ -405,7 +403,7 @@ def _functional(run: Run, entry: Entry, call: Call) -> Value:
     """Apply a layer that is a function: `F.dropout(x)`, `F.conv2d(x, weight)`."""
     name = entry.path.rsplit(".", 1)[-1]
     if not run.inside_forward:  # what a network draws while it is applied is left to the network, as that of its layers
-        calls.draws(run, call, entry.fields, entry.params, name, at="call", purpose=None)
+        seeding.draws(run, call, entry.fields, entry.params, name, at="call", purpose=None)
     if entry.get("mode_dependent"):
         training = call.get("training", entry.params)
         facts = [f.receiver.subject.facts for f in run.frames if isinstance(f.receiver, Obj) and f.receiver.is_a("module")]
@@ -422,27 +420,27 @@ def _functional(run: Run, entry: Entry, call: Call) -> Value:
 
 def module(run: Run, entry: Entry, call: Call) -> Value:
     """A bare `nn.Module()` or a network class of a library."""
-    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+    obj = Obj(subjects.make_subject(run, entry, call), None, entry)
     obj.cells["#mode"] = "train"
-    calls.draws(run, call, entry.fields, entry.params, obj.subject.label, at="call", purpose="init", subject=obj.subject)
+    seeding.draws(run, call, entry.fields, entry.params, obj.subject.label, at="call", purpose="init", subject=obj.subject)
     return obj
 
 
 def pretrained(run: Run, entry: Entry, call: Call) -> Value:
     """A network from a library, with or without trained weights."""
-    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+    obj = Obj(subjects.make_subject(run, entry, call), None, entry)
     obj.cells["#mode"] = "train" if "transformers" not in entry.path else "eval"
     if _is_keras(obj):
         obj.cells["#activation"] = Array(kind="symbolic")
-    calls.draws(run, call, entry.fields, entry.params, obj.subject.label, at="call", purpose="init", subject=obj.subject)
+    seeding.draws(run, call, entry.fields, entry.params, obj.subject.label, at="call", purpose="init", subject=obj.subject)
     return obj
 
 
 def deep_estimator(run: Run, entry: Entry, call: Call) -> Value:
     """Keras Model and Sequential, sklearn's MLP, skorch."""
     if entry.get("style") != "keras":
-        return learners.build(run, entry, call)
-    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+        return subjects.build(run, entry, call)
+    obj = Obj(subjects.make_subject(run, entry, call), None, entry)
     obj.cells["#mode"] = "managed"
     children = [o for v in call.everything() for o in objects_in(v, 3)]
     if children:
@@ -458,7 +456,7 @@ def activation(run: Run, entry: Entry, call: Call) -> Value:
     """An activation layer is built; an activation function acts at once."""
     last = entry.path.rsplit(".", 1)[-1]
     if entry.get("form") == "object" or (last[:1].isupper() and entry.get("form") != "call"):
-        return Obj(calls.make_subject(run, entry, call), None, entry)
+        return Obj(subjects.make_subject(run, entry, call), None, entry)
     data = blend(run, [call.at(0) or UNKNOWN])
     kind = str(entry.get("activation", "other"))
     prediction = (
@@ -473,8 +471,8 @@ def loss(run: Run, entry: Entry, call: Call) -> Value:
     """A loss class is built; a loss function acts at once."""
     last = entry.path.rsplit(".", 1)[-1]
     if entry.get("form") == "object" or (last[:1].isupper() and entry.get("form") != "call"):
-        return Obj(calls.make_subject(run, entry, call), None, entry)
-    temporary = Obj(calls.make_subject(run, entry, call), None, entry)
+        return Obj(subjects.make_subject(run, entry, call), None, entry)
+    temporary = Obj(subjects.make_subject(run, entry, call), None, entry)
     temporary.subject.facts["function"] = True
     return apply_loss(run, temporary, call, last)
 
@@ -525,278 +523,24 @@ def apply_loss(run: Run, obj: Obj | None, call: Call, name: str) -> Value:
     )
 
 
-def optimizer(run: Run, entry: Entry, call: Call) -> Value:
-    """An optimizer over the parameters of modules."""
-    subject = calls.make_subject(run, entry, call)
-    obj = Obj(subject, None, entry)
-    hold(obj, call.get("params", entry.params) or call.at(0))
-    return obj
-
-
-def hold(optimizer_: Obj, parameters: Value | None) -> None:
-    """An optimizer is handed the parameters that it is to change."""
-    modules = tuple(
-        dict.fromkeys(o for a in arrays_in(parameters) if isinstance(a.owner, tuple) for o in a.owner if isinstance(o, Obj))
-    )
-    optimizer_.cells["#modules"] = modules
-    optimizer_.subject.parts.extend(m.subject for m in modules)
-
-
-def scheduler(run: Run, entry: Entry, call: Call) -> Value:
-    """Schedulers and callbacks are remembered as objects."""
-    return Obj(calls.make_subject(run, entry, call), None, entry)
-
-
-def sampler(run: Run, entry: Entry, call: Call) -> Value:
-    """Samplers: an order, or a choice of rows."""
-    obj = Obj(calls.make_subject(run, entry, call), None, entry)
-    obj.cells["#call"] = call
-    indices = call.get(entry.get("indices") or "", entry.params)
-    if indices is not None:
-        index = data_of(indices)
-        obj.cells["#index"] = index
-    return obj
-
-
-def loader(run: Run, entry: Entry, call: Call) -> Value:
-    """A loader over a data set; a sampler over indices narrows its rows."""
-    subject = calls.make_subject(run, entry, call)
-    obj = Obj(subject, None, entry)
-    source = call.get(entry.get("dataset") or "dataset", entry.params) or call.at(0) or UNKNOWN
-    data = data_of(source)
-    if not data.has_rows and not isinstance(source, Const):
-        data = data.but(rows=run.source(call.node, data.name), kind="dataset")
-    chosen = call.get(entry.get("sampler") or "sampler", entry.params)
-    kind = ""
-    if isinstance(chosen, Obj):
-        kind = chosen.subject.label
-        index = chosen.cells.get("#index")
-        if isinstance(index, Array) and index.kind in ("index", "array", "unknown") and data.has_rows:
-            moved = index.rows.moved(index.base, data.rows) if index.base.known else UNKNOWN_ROWS
-            data = data.but(rows=moved if moved.known else data.rows.some((repr(index.rows), index.name)))
-    shuffle = _literal_bool(run, entry, call, "shuffle")
-    generators = tuple(o.subject for o in objects_in(call.kwargs.get("generator")) if o.is_a("generator"))
-    inner = next((o for o in options(source) if isinstance(o, Obj)), None)
-    workers = calls.literal(call, entry, entry.get("workers") or "num_workers")
-    held = _item_generators(run, inner) if inner is not None else ()
-    run.emit(
-        Loader,
-        call.node,
-        subject=subject,
-        data=data.view(),
-        shuffle=shuffle,
-        drop_last=not _one_by_one(call, entry) and _literal_bool(run, entry, call, "drop_last"),
-        workers=workers if isinstance(workers, int) else 0 if workers is None else None,
-        sampler=kind,
-        generators=held,
-    )
-    subject.facts["generator"] = bool(generators)
-    subject.facts["shuffle"] = shuffle
-    obj.cells["#call"] = call
-    obj.cells["#sampler"] = chosen
-    obj.cells["#dataset"] = source
-    obj.cells["#data"] = data.but(
-        kind="loader", loader=subject, order=None, ordered="shuffled" if shuffle else data.ordered, linear=None, mask=None
-    )
-    return obj
-
-
-def _one_by_one(call: Call, entry: Entry) -> bool:
-    """Whether a batch is one sample: the last batch is never short then."""
-    size = call.get("batch_size", entry.params)
-    return isinstance(size, Const) and size.value == 1
-
-
-def _literal_bool(run: Run, entry: Entry, call: Call, field: str) -> bool | None:
-    parameter = entry.get(field)
-    if parameter is None:
-        return False
-    if isinstance(parameter, bool):
-        return parameter
-    value = calls.literal(call, entry, parameter)
-    return bool(value) if isinstance(value, (bool, int)) else None if value is UNKNOWN else False
-
-
-def row_selection(run: Run, entry: Entry, call: Call) -> Value:
-    """Subset(dataset, indices)."""
-    data = data_of(call.get(entry.get("dataset") or "dataset", entry.params) or UNKNOWN)
-    index = data_of(call.get(entry.get("indices") or "indices", entry.params) or UNKNOWN)
-    if not data.has_rows:
-        data = data.but(rows=run.source(call.node, data.name))
-    if index.kind in ("index", "range") and index.has_rows:
-        return indexing.by_index(run, data.but(kind="dataset"), index, call.node)
-    if index.has_rows:
-        return data.but(kind="dataset", rows=data.rows.some((repr(index.rows), index.name)))
-    return data.but(
-        kind="dataset",
-        rows=data.rows.some((run.site(call.node), index.name)),
-        name=index.name if role_of_name(index.name) else data.name,
-    )
-
-
-def dataset(run: Run, entry: Entry, call: Call) -> Value:
-    """A library data set over given arrays, or a source of its own."""
-    described = call.get(entry.get("data") or "", entry.params)  # not the folder that a cache lies in
-    given = call.everything() if described is None else [described]
-    found = [a for v in given for a in arrays_in(v) if a.has_rows and a.kind not in ("text", "config")]
-    if found:
-        members = tuple(a.learned for a in found) if len(found) == len(call.args) > 1 else ()
-        return joining.side_by_side(run, found).but(kind="dataset", members=members)
-    texts = [v.value for v in call.everything() if isinstance(v, Const) and isinstance(v.value, str)]
-    label = next((t for t in texts if role_of_name(t)), texts[0] if texts else "")
-    return Array(kind="dataset", rows=run.source(call.node, label, tuple(texts) or None), name="")
-
-
-def dataset_data(obj: Obj, run: Run | None = None, call: Call | None = None) -> Array:
-    """Rows of a project data set: those of the first array it was given, else a source of its own."""
-    known = obj.cells.get("#data")
-    if isinstance(known, Array):
-        return known
-    args, kwargs = obj.cells.get("#args", ((), {}))
-    values: list[Value] = [*args, *kwargs.values()]
-    found = [a for v in values for a in arrays_in(v) if a.has_rows and a.kind not in ("text", "config", "scalar", "weights")]
-    fields = [
-        a
-        for key, v in obj.cells.items()
-        if key.startswith(".")
-        for a in arrays_in(v)
-        if a.has_rows and a.kind not in ("text", "config", "scalar", "stat")
-    ]
-    index = next((a for a in found if a.kind == "index"), None)
-    samples = sorted(
-        (a for a in found if a.kind != "index"), key=lambda a: not _was_divided(a)
-    )  # the table that was split, not a look-up table
-    own = next((a for a in fields if a.learned), fields[0] if fields else None)  # the inputs rather than the labels
-    base = samples[0] if samples else own
-    if samples and index is None and len({a.rows for a in fields}) == 1 and fields[0].rows.subset(samples[0].rows):
-        base = fields[0]  # of what it was given, it keeps a part: `self.records = records[role]`
-    if base is not None and index is not None and run is not None:
-        moved = index.rows.moved(index.base, base.rows)
-        base = base.but(rows=moved if moved.known else base.rows.some((repr(index.rows), index.name)))
-    if base is not None:
-        merged = base.but(
-            kind="dataset", learned=frozenset().union(*(a.learned for a in (*found, *fields))), mask=None, linear=None
-        )
-        data = merged.but(group=next((a.group for a in (*found, *fields) if a.group), ""))
-    elif run is not None and call is not None:
-        texts = [str(v.value) for v in values if isinstance(v, Const) and isinstance(v.value, (str, bool, int))]
-        names = [a.name for v in values for a in arrays_in(v) if a.name]
-        label = next((t for t in (*texts, *names) if role_of_name(t)), "")
-        data = Array(kind="dataset", rows=run.source(call.node, label, (*texts, *names)), name="")
-    else:
-        return UNKNOWN
-    obj.cells["#data"] = data
-    return data
-
-
-def _was_divided(array: Array) -> bool:
-    """Whether the rows are a part of a split, a fold or a slice, or are called train or test."""
-    return bool(role_of_name(array.name)) or any(isinstance(step_, (Part, Slice)) for step_ in array.rows.steps())
-
-
-def iterate_object(run: Run, obj: Obj, node: ir.Node) -> Value:
-    """One round of a loop over a loader, a data set, a container of layers, or an iterable project object."""
-    if obj.is_a("layer", "module"):
-        children = obj.cells.get("#children")
-        return children.element() if isinstance(children, Seq) else UNKNOWN
-    data = data_of(obj)
-    if obj.is_a("loader"):
-        _draw_order(run, obj, node)
-        inner = obj.cells.get("#dataset")
-        for option in options(inner) if inner is not None else ():
-            if isinstance(option, Obj) and option.klass is not None:
-                _draw_item(run, option, node)
-        return data.but(kind="batch", visit=run.visit(data.loader, node))
-    if obj.klass is not None:
-        for name in ("__iter__", "__next__", "__getitem__"):
-            found = obj.klass.lookup(name)
-            if found is not None and not obj.is_a("dataset"):
-                result = run.call_method(obj, name, Call(_expression(node), [] if name != "__getitem__" else [UNKNOWN], {}))
-                element = iteration.iterated_silently(run, result) if name == "__iter__" else result
-                if isinstance(element, Obj) and element is not obj:
-                    return iterate_object(run, element, node)
-                if element is not obj:
-                    return element
-        if obj.is_a("dataset"):
-            _draw_item(run, obj, node)
-    return data.but(kind="item") if data.has_rows else UNKNOWN
-
-
-def _expression(node: ir.Node) -> ir.Expr:
-    return node  # type: ignore[return-value]
-
-
-def _draw_order(run: Run, obj: Obj, node: ir.Node) -> None:
-    """The random order that a loader and its sampler draw when they are iterated."""
-    call = Call(_expression(node), [], {})
-    sampler_ = obj.cells.get("#sampler")
-    for one, what in ((obj, f"{obj.subject.label}(shuffle=True)"), (sampler_, obj.subject.label)):
-        given = one.cells.get("#call") if isinstance(one, Obj) else None
-        if isinstance(one, Obj) and one.entry is not None and given is not None:
-            calls.draws(
-                run, call, one.entry.fields, one.entry.params, what, at="iterate", purpose=None, given=given, subject=obj.subject
-            )
-
-
-def _item_generators(run: Run, obj: Obj) -> tuple[Subject, ...]:
-    """Generator objects that the code of `__getitem__` uses: attributes of the data set, or names of its module."""
-    if obj.klass is None:
-        return ()
-    found: dict[Subject, None] = {}
-    top = run.executed.get(obj.klass.module.path, {})
-    pending, seen = ["__getitem__"], {"__getitem__"}
-    while pending:
-        member = obj.klass.lookup(pending.pop())
-        if member is None or not isinstance(member[1], Func):
-            continue
-        for node in ir.walk(member[1].node):
-            name = node.name if isinstance(node, (ir.Name, ir.Attribute)) else ""
-            value = obj.cells.get("." + name) if isinstance(node, ir.Attribute) else top.get(name)
-            if isinstance(value, Obj) and value.is_a("generator"):
-                found[value.subject] = None
-            elif isinstance(node, ir.Attribute) and name not in seen:
-                seen.add(name)
-                pending.append(name)
-    return tuple(found)
-
-
-def _draw_item(run: Run, obj: Obj, node: ir.Node) -> None:
-    """Execute `__getitem__` once, for the random numbers that it draws."""
-    if obj.cells.get("#drawn"):
-        return
-    obj.cells["#drawn"] = True
-    found = obj.klass.lookup("__getitem__") if obj.klass is not None else None
-    if found is None:
-        return
-    member = run.force(found[1], found[0].members, "__getitem__")
-    if isinstance(member, Func):
-        run.inside_forward += 1
-        run.drawing_item += 1
-        try:
-            run.inline(member, Call(_expression(node), [Array(kind="scalar", name="index")], {}), obj)
-        finally:
-            run.inside_forward -= 1
-            run.drawing_item -= 1
-
-
 def early_stop(run: Run, entry: Entry, call: Call) -> Value:
     """Early stopping, checkpoints and score-driven schedulers as objects; they act when a trainer or a loop uses them."""
-    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+    obj = Obj(subjects.make_subject(run, entry, call), None, entry)
     return obj
 
 
 def trainer(run: Run, entry: Entry, call: Call) -> Value:
     """Lightning Trainer, transformers Trainer: runs the loop itself."""
-    obj = Obj(calls.make_subject(run, entry, call), None, entry)
+    obj = Obj(subjects.make_subject(run, entry, call), None, entry)
     obj.cells["#call"] = call
-    calls._also(run, entry, call)
+    seeding.also(run, entry, call)
     accelerator = call.get("accelerator", entry.params) or call.get("gpus", ())
-    text = calls.device_text(accelerator) if accelerator is not None else ""
+    text = devices.device_text(accelerator) if accelerator is not None else ""
     if text or "gpus" in call.kwargs or "devices" in call.kwargs and text:
         run.emit(Device, call.node, device=text or "cuda", conditional=bool(run.branch))
     elif accelerator == Const("cpu"):
         run.emit(Device, call.node, device="cpu", conditional=bool(run.branch))
-    benchmark = calls.literal(call, entry, "benchmark")
+    benchmark = subjects.literal(call, entry, "benchmark")
     if benchmark is True:
         run.emit(Determinism, call.node, flag="cudnn-benchmark", value=True, call=entry.path)
     return obj
@@ -841,11 +585,11 @@ def method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
     if restored is not None:
         return restored
     if role.is_a("optimizer"):
-        return _optimizer_method(run, obj, name, call)
+        return optimizer_method(run, obj, name, call)
     if name == "step" and role.is_a("object") and _stepped(run, call):
         return NONE
     if role.is_a("lr-select") and name == "step":
-        return _plateau(run, obj, call)
+        return plateau(run, obj, call)
     if role.is_a("scheduler", "callback", "lr-select"):
         return NONE
     if (
@@ -854,7 +598,7 @@ def method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
         and obj.entry.get("style") in ("study", "optuna")
         or role.label == "create_study"
     ):
-        found = learners.study_method(run, obj, name, call)
+        found = tuners.study_method(run, obj, name, call)
         if found is not None:
             return found
     if role.is_a("trainer"):
@@ -953,7 +697,18 @@ def _moved(run: Run, name: str, call: Call, module: Subject | None = None) -> No
     if name == "cuda":
         run.emit(Device, call.node, device="cuda", conditional=bool(run.branch), module=module)
     elif name == "to" and call.args:
-        calls.emit_device(run, call.node, call.args[0], module)
+        devices.emit_device(run, call.node, call.args[0], module)
+
+
+def _stepped(run: Run, call: Call) -> bool:
+    """`scaler.step(optimizer)`: what is not known to step steps the optimizer that it is handed."""
+    handed = call.at(0)
+    if isinstance(handed, Obj) and handed.is_a("optimizer"):
+        optimizer_method(run, handed, "step", Call(call.node, [], {}))
+        return True
+    if isinstance(handed, Array) and handed.kind in ("unknown", "param") and "opt" in (handed.name or "").lower():
+        return method_of_unknown(run, handed, "step", Call(call.node, [], {})) is not None
+    return False
 
 
 def own_step(run: Run, obj: Obj, func: Func, call: Call) -> Value:
@@ -965,99 +720,6 @@ def own_step(run: Run, obj: Obj, func: Func, call: Call) -> Value:
     if not obj.cells.get("#delegates"):
         step(run, obj, obj.cells.get("#modules") or (), call.node)
     return result
-
-
-def _optimizer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
-    modules: tuple[Obj, ...] = obj.cells.get("#modules") or ()
-    if name == "zero_grad":
-        run.emit(ZeroGrad, call.node, subject=obj.subject)
-    elif name == "step":
-        for value in call.everything():
-            if isinstance(value, Func):
-                run.call(value, Call(call.node, [], {}))
-        step(run, obj, modules, call.node)
-    elif name == "minimize":
-        loss_value = data_of(call.at(0))
-        run.emit(
-            Step, call.node, subject=obj.subject, modules=tuple(m.subject for m in modules), data=loss_value.view(), managed=True
-        )
-    elif name == "apply_gradients":
-        _apply_gradients(run, obj, call)
-    elif name == "state_dict":
-        return Array(kind="weights", owner=(obj,))
-    return NONE
-
-
-def _stepped(run: Run, call: Call) -> bool:
-    """`scaler.step(optimizer)`: what is not known to step steps the optimizer that it is handed."""
-    handed = call.at(0)
-    if isinstance(handed, Obj) and handed.is_a("optimizer"):
-        _optimizer_method(run, handed, "step", Call(call.node, [], {}))
-        return True
-    if isinstance(handed, Array) and handed.kind in ("unknown", "param") and "opt" in (handed.name or "").lower():
-        return method_of_unknown(run, handed, "step", Call(call.node, [], {})) is not None
-    return False
-
-
-def _apply_gradients(run: Run, optimizer_: Obj, call: Call) -> None:
-    """Gradients that a tape recorded change the variables that they are paired with; a tape holds those of one step only."""
-    found = [a for value in call.everything() for a in arrays_in(value)]
-    modules = list(dict.fromkeys(o for a in found if a.kind == "parameters" for o in a.owner if isinstance(o, Obj)))
-    loss_value = next((a for a in found if a.prediction is not None), UNKNOWN)
-    subjects = tuple(one.subject for one in modules)
-    run.emit(Step, call.node, subject=optimizer_.subject, modules=subjects, data=loss_value.view(), managed=True)
-    for one in modules:
-        learn(run, one, loss_value, call.node)
-
-
-def step(run: Run, optimizer_: Obj, modules: Sequence[Obj], node: ir.Node) -> None:
-    """The parameters of the modules change: they learn from the rows of the last backward pass."""
-    pending = run.backward
-    run.emit(
-        Step,
-        node,
-        subject=optimizer_.subject,
-        modules=tuple(m.subject for m in modules),
-        data=pending.view(),
-        managed=optimizer_.subject.label in ("LBFGS",),
-        modes=tuple(str(m.cells.get("#mode", "unknown")) for m in modules),
-    )
-    trained = list(modules)
-    if not trained and pending.prediction is not None:
-        trained = [o for o in run.applied.values() if o.subject is pending.prediction.subject]
-    for one in trained:
-        learn(run, one, pending, node)
-
-
-def learn(run: Run, obj: Obj, data: Array, node: ir.Node) -> None:
-    """A network is fitted on these rows."""
-    before = obj.cells.get("#fitted")
-    rows = union([before, data.rows]) if isinstance(before, Rows) and before.known and data.has_rows else data.rows
-    run.write(obj, "#fitted", rows)
-    obj.subject.facts["fitted"] = rows
-    role = obj.subject.role if obj.is_a("estimator") else "estimator.deep"
-    obj.subject.facts["network"] = True
-    run.emit(Fit, node, subject=obj.subject, role=role, data=data.but(scores=frozenset()).view(), method="step")
-
-
-def _plateau(run: Run, obj: Obj, call: Call) -> Value:
-    figure = blend(run, call.everything())
-    if figure.scores:
-        run.emit(
-            Select,
-            call.node,
-            what="learning-rate",
-            how=obj.subject.label,
-            scores=figure.scores,
-            data=_scored_view(run, figure),
-            keeps=frozenset(),
-        )
-    return NONE
-
-
-def _scored_view(run: Run, figure: Array) -> Any:
-    views = [e.data for n in sorted(figure.scores) if isinstance(e := run.events[n], Score)]
-    return views[-1] if views else figure.view()
 
 
 def looks_like_module(name: str) -> bool:
@@ -1112,7 +774,7 @@ def from_checkpoint(run: Run, klass: Klass, name: str, call: Call) -> Value | No
     """`Network.load_from_checkpoint(path)`: the network of this class that the program trained; None if it trained none."""
     network = run.saved.get(trainers.checkpoint_of(klass)) if name == "load_from_checkpoint" else None
     if network is not None:
-        path = calls._text(call.at(0) or call.kwargs.get("checkpoint_path"))
+        path = text_of(call.at(0) or call.kwargs.get("checkpoint_path"))
         run.emit(Weights, call.node, subject=network.subject, action="load", name=path)
     return network
 
@@ -1174,7 +836,7 @@ def method_of_unknown(run: Run, value: Array, name: str, call: Call) -> Value | 
                     what="learning-rate",
                     how="scheduler",
                     scores=figure.scores,
-                    data=_scored_view(run, figure),
+                    data=scored_view(run, figure),
                     keeps=frozenset(),
                 )
             return NONE
@@ -1200,17 +862,11 @@ HANDLERS: dict[str, Callable[[Any, Entry, Any], Value]] = {
     "estimator.deep": deep_estimator,
     "activation": activation,
     "loss": loss,
-    "optimizer": optimizer,
-    "scheduler": scheduler,
-    "callback": scheduler,
-    "sampler": sampler,
-    "loader": loader,
-    "row-selection": row_selection,
-    "dataset": dataset,
+    "callback": optimizers.scheduler,
     "datamodule": module,
     "early-stop": early_stop,
     "checkpoint": early_stop,
     "lr-select": early_stop,
     "trainer": trainer,
-    "augment": scheduler,
+    "augment": optimizers.scheduler,
 }

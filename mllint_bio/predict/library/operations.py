@@ -57,6 +57,7 @@ from mllint_bio.predict.library.notes import (
     with_statistic,
 )
 from mllint_bio.predict.library.scoring import as_figure, names_truth, within_class
+from mllint_bio.predict.library.seeding import draws
 from mllint_bio.predict.values import NONE, SELECTED, UNKNOWN, Array, Const, Ext, Func, Narrowed, Seq, Value, turn
 from mllint_bio.rows import UNKNOWN_ROWS, Bound, Part
 
@@ -126,8 +127,6 @@ class Operation:
     def _draw(self, op: str, value: Array) -> None:
         if not self.fields.get("draws") and op not in ("shuffle", "permutation", "sample"):
             return
-        from mllint_bio.predict.library.calls import draws
-
         streams = draws(self.run, self.call, self.fields, self.params, self.name, at="call", purpose=None)
         if op in ("shuffle", "permutation", "sample"):
             site = self.run.site(self.call.node)
