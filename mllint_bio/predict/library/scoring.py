@@ -122,7 +122,7 @@ def within_class(run: Run, node: ir.Node, value: Array) -> Array:
     if not counts:
         return value
     recalls = {run.emit(Score, node, **{**_facts(score), "metric": "recall"}) for score in counts.values()}
-    return value.but(scores=value.scores - counts.keys() | recalls)
+    return value.but(scores=value.scores.difference(counts).union(recalls))
 
 
 def sorts(test: ir.Expr) -> bool:
