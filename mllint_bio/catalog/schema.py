@@ -181,6 +181,11 @@ def _flag_or_param(value: Any) -> bool:
     return isinstance(value, (bool, str))
 
 
+def _flag_or_params(value: Any) -> bool:
+    """true/false, or the names of parameters that decide."""
+    return isinstance(value, bool) or _strings(value)
+
+
 def _draws(value: Any) -> bool:
     allowed = {"stream", "seed", "purpose", "when", "unless", "at", "what", "processes"}
     return isinstance(value, list) and all(
@@ -304,10 +309,14 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...], str]] = {
         ("activation", "layer"),
         "softmax, sigmoid, log_softmax, linear, other; or the name of the parameter that says so when it starts with $",
     ),
-    "mode_dependent": (_is(bool), ("layer", "pretrained"), "behaves differently in train and eval mode"),
+    "mode_dependent": (
+        _flag_or_params,
+        ("layer", "pretrained"),
+        "behaves differently in train and eval mode; or the parameters of which one must be given for that",
+    ),
     "container": (_is(bool), ("layer",), "holds other layers, applied in order"),
     "dataset": (_is(str), ("loader", "row-selection", "sampler"), "parameter that holds the data set"),
-    "indices": (_is(str), ("row-selection", "sampler"), "parameter that holds row indices"),
+    "indices": (_is(str), ("row-selection", "sampler", "loader"), "parameter that holds row indices"),
     "drop_last": (_is(str), ("loader",), "parameter"),
     "workers": (_is(str), ("loader",), "parameter"),
     "sampler": (_is(str), ("loader", "tuner"), "parameter"),

@@ -343,7 +343,7 @@ def _is_side(index: Array) -> bool:
     return any(isinstance(step, Part) for step in index.rows.steps()) or bool(role_of_name(index.name))
 
 
-def by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: bool) -> Value:
+def by_array(run: Run, value: Array, index: Array, node: ir.Node, rowwise: bool) -> Value:
     """Rows or columns taken by an array: positions, a mask, names, a side of a split."""
     if not rowwise and names_of_another(index, value):
         note_aligned(run, value)
@@ -389,9 +389,11 @@ def by_array(run: Run, value: Array, index: Array, node: ir.Subscript, rowwise: 
         return value.but(rows=value.rows.some(run.first_use(index, node)))
     if is_opaque(value):  # one entry of many
         return value.but(rows=value.rows.some(run.first_use(index, node)))
-    marks = index.kind == "item" and index.rows == value.rows and is_column(index) and bool(role_of_name(index.column))
-    if marks:  # of the one graph that a data set holds: `data.test_mask`
+    marks = index.kind in ("item", "batch") and index.rows == value.rows and is_column(index) and role_of_name(index.column)
+    if marks:  # of the one graph that a data set holds, or of the part in a batch: `data.test_mask`
         return value.but(rows=value.rows.select(column_key(index), True), name=index.column)
+    if index.kind == "batch" and role_of_name(index.name) and index.rows != value.rows and _within(index.rows, value.rows):
+        return value.but(rows=index.rows, name=index.name)  # of a graph that a file holds
     given = index.kind in ("item", "weights", "param")
     foreign = given and index.has_rows and value.has_rows and not _within(index.rows, value.rows)
     told = index.kind in ("item", "unknown") and bool(role_of_name(index.name)) and value.has_rows  # `X[train_idx]`

@@ -64,6 +64,9 @@ def loader(run: Run, entry: Entry, call: Call) -> Value:
         if isinstance(index, Array) and index.kind in ("index", "array", "unknown") and data.has_rows:
             moved = index.rows.moved(index.base, data.rows) if index.base.known else UNKNOWN_ROWS
             data = data.but(rows=moved if moved.known else data.rows.some((repr(index.rows), index.name)))
+    nodes = call.get(entry.get("indices") or "", entry.params)
+    if nodes is not None and data.has_rows:
+        data = _among(run, data, data_of(nodes), call.node)
     shuffle = _literal_bool(run, entry, call, "shuffle")
     generators = tuple(o.subject for o in objects_in(call.kwargs.get("generator")) if o.is_a("generator"))
     inner = next((o for o in options(source) if isinstance(o, Obj)), None)
@@ -82,6 +85,7 @@ def loader(run: Run, entry: Entry, call: Call) -> Value:
     )
     subject.facts["generator"] = bool(generators)
     subject.facts["shuffle"] = shuffle
+    subject.facts["whole"] = _whole(call, entry)
     obj.cells["#call"] = call
     obj.cells["#sampler"] = chosen
     obj.cells["#dataset"] = source
@@ -91,10 +95,24 @@ def loader(run: Run, entry: Entry, call: Call) -> Value:
     return obj
 
 
+def _among(run: Run, data: Array, index: Array, node: ir.Node) -> Array:
+    """The nodes of a graph that a mask or a list of positions names."""
+    found = indexing.by_array(run, data, index, node, rowwise=False)
+    if isinstance(found, Array) and found.rows != data.rows:
+        return data.but(rows=found.rows)
+    return data.but(rows=data.rows.some((run.site(node), index.rows, index.name)))
+
+
 def _one_by_one(call: Call, entry: Entry) -> bool:
     """Whether a batch is one sample: the last batch is never short then."""
     size = call.get("batch_size", entry.params)
     return isinstance(size, Const) and size.value == 1
+
+
+def _whole(call: Call, entry: Entry) -> bool:
+    """Whether a batch is as large as something that was counted: `batch_size=len(held_out)`."""
+    size = call.get("batch_size", entry.params)
+    return isinstance(size, Array) and size.linear is not None and size.linear.whole
 
 
 def _literal_bool(run: Run, entry: Entry, call: Call, field: str) -> bool | None:

@@ -166,11 +166,11 @@ def mode_dependent(obj: Obj) -> bool | None:
         if subject is obj.subject and obj.klass is not None:
             continue
         entry = catalog.lookup(subject.api) if "." in subject.api else None
-        if entry is not None and entry.get("mode_dependent"):
-            if subject.api.rsplit(".", 1)[-1] in ("LSTM", "GRU", "RNN") and not subject.given.get("dropout"):
-                continue
-            if subject.api.rsplit(".", 1)[-1].startswith("InstanceNorm") and not subject.given.get("track_running_stats"):
-                continue
+        depends = entry.get("mode_dependent") if entry is not None else None
+        if isinstance(depends, list):
+            if any(subject.given.get(parameter) for parameter in depends):
+                return True
+        elif depends:
             return True
         if (
             subject.role in ("pretrained", "object", "module")
@@ -340,7 +340,8 @@ def _apply_layer(run: Run, obj: Obj, call: Call) -> Value:
         mask=None,
         prediction=data.prediction,
     )
-    if not run.inside_forward and not data.prediction and data.has_rows and obj.entry is not None and obj.entry.get("draws"):
+    applied = not run.inside_forward and not data.prediction and obj.entry is not None and obj.entry.get("draws")
+    if applied and any(array.has_rows for value in call.everything() for array in arrays_in(value)):
         return _predicted(run, obj, result, call)
     if name in ("LSTM", "GRU", "RNN", "MultiheadAttention"):
         return Seq("tuple", [result, result])

@@ -410,7 +410,7 @@ class Operation:
             if array is not None and array.kind in ("index", "mask"):
                 index = array
         if index is not None and value.has_rows:
-            return by_array(self.run, value, index, self.call.node, True)  # type: ignore[arg-type]
+            return by_array(self.run, value, index, self.call.node, True)
         return value
 
     def head(self, value: Array, other: Value | None) -> Value:

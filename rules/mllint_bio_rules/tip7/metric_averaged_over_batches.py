@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mllint_bio.events import LoopKind, Report, Score
+from mllint_bio.events import Loop, LoopKind, Report, Score
 from mllint_bio.findings import Finding, Severity
 from mllint_bio.rule import Rule
 from mllint_bio.trace import Trace
@@ -17,8 +17,9 @@ class MetricAveragedOverBatches(Rule):
     Reports areas under curves, F-scores, precision, recall, MCC, kappa, R² and correlations that are computed inside a loop
     over batches and reach a reader. Figures that only show progress inside the loop, and figures of training rows, are info.
 
-    Not reported: metric objects with state (`update`, `compute`); predictions that are collected and scored once; loops over
-    folds, targets, patients or images; batches of one; accuracy and losses.
+    Not reported: metric objects with state (`update`, `compute`); predictions that are collected and scored once, be it in a
+    loop over other batches; loops over folds, targets, patients or images; batches of one or of the whole set; accuracy and
+    losses.
 
     ## Why it is bad
     The mean of batch AUCs is not the AUC of the set and changes with the batch size.
@@ -58,6 +59,8 @@ class MetricAveragedOverBatches(Rule):
             loop = trace.loop(score)
             if loop is None or loop.kind is not LoopKind.BATCH or score.at in told or not self._condensed(score):
                 continue
+            if self._collected(trace, score, loop):
+                continue
             reports = [r for r in trace.of(Report) if score.id in r.scores]
             if not reports:
                 continue
@@ -71,9 +74,19 @@ class MetricAveragedOverBatches(Rule):
             )
 
     @staticmethod
+    def _collected(trace: Trace, score: Score, loop: Loop) -> bool:
+        """Whether the predictions come from a whole loop of their own inside this one, as in a validation every n batches."""
+        made = score.data.prediction.event if score.data.prediction is not None else -1
+        if made < 0:
+            return False
+        inner = trace.loop(trace.event(made), LoopKind.BATCH)
+        return inner is not loop and trace.inside(trace.event(made), loop)
+
+    @staticmethod
     def _condensed(score: Score) -> bool:
         """Whether averaging this figure over batches changes it."""
-        single = score.data.loader is not None and score.data.loader.given.get("batch_size") == 1
+        loader = score.data.loader
+        single = loader is not None and (loader.given.get("batch_size") == 1 or loader.facts.get("whole"))
         return (
             not score.decomposable and not score.handwritten and score.family in ("label", "score", "regression") and not single
         )
