@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from mllint_bio.events import Data, Fit, Loop, LoopKind, Predict, Score, Select, Split, Subject
+from mllint_bio.events import Data, Fit, Loop, LoopKind, Predict, Score, Select, Site, Split, Subject
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rows import Rows
 from mllint_bio.rule import Rule
@@ -155,16 +155,23 @@ class TunedOnTestSet(Rule):
                 continue  # another finding says it
             apart = {_made(score.subject) for score in models.values() if score.subject is not None}  # each fold has a copy
             number = len(apart) if len(apart) > 1 else len(models)
+            here, there = trace.anchor(first), _scored_by(trace, second, first)
             yield self.finding(
-                trace.anchor(second),
+                there,
                 f"`{second.metric}` of {number} models is shown on the same held-out rows, and no others give a final "
                 "figure: naming one of them best would choose on them.",
-                evidence=[("a first model is scored here", first if trace.anchor(first) != trace.anchor(second) else None)],
+                evidence=[("a first model is scored here", here if here != there else None)],
                 severity=Severity.INFO,
                 confidence=Confidence.LIKELY,
                 variant="all-reported",
             )
             return
+
+
+def _scored_by(trace: Trace, score: Score, other: Score) -> Site:
+    """Where a figure comes from: of a helper that gives both figures, the call that leads to this one only."""
+    leads = next((mine for mine, its in zip(score.calls, other.calls, strict=False) if mine != its), None)
+    return leads if leads is not None and score.at == other.at and leads.path == trace.path else trace.anchor(score)
 
 
 def _made(subject: Subject) -> tuple[object, ...]:

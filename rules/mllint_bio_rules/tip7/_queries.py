@@ -203,14 +203,17 @@ def untouched(trace: Trace, data: Data, role: str, choice: Event | None = None) 
     """Whether some reported figure may be of other held-out rows than `data`, so that a choice made on `data` is harmless.
 
     Validation rows do not make up for test rows that were used to choose, nor do figures of a run that the `choice` excludes, nor
-    those of another model that was trained by itself, nor those of a further round of the code that scores `data`.
+    those of another model that was trained by itself, nor those of a further round of the code that scores `data`, nor those of a
+    cross-validation over all rows, `data` included.
     """
     shown = figures(trace)
+    folds = [] if in_fold(data.rows) else [split for split in trace.of(Split) if split.how == "fold"]
+    pooled = {part: split.data.rows for split in folds for part in split.parts}
     rounds = {(s.at, s.calls) for s in shown if role and same_view(s.data, data)}
     return any(
         not ((s.at, s.calls) in rounds and role_of(s.data) == role)
         and not (choice is not None and (trace.exclusive(choice, s) or (role == "test" and _of_another(trace, choice, s))))
-        and not (same_view(s.data, data) or s.data.rows.overlap(data.rows))
+        and not (same_view(s.data, data) or pooled.get(s.data.rows, s.data.rows).overlap(data.rows))
         and not (role == "test" and role_of(s.data) == "validation")
         for s in shown
     )
