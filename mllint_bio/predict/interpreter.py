@@ -65,6 +65,7 @@ _NOTES = (
     "materialised",
     "orders",
     "saved",
+    "shelved",
     "written",
     "statistics",
     "columns",
@@ -126,6 +127,7 @@ class Run:
         self.looked_at: tuple[ir.Expr, ...] = ()  # calls whose result is shown and then forgotten (`df.sample(5)` in a cell)
         self.drawing_item = 0  # depth of `__getitem__` calls on behalf of a loader
         self.saved: dict[str, Obj] = {}  # file -> model that the program wrote there
+        self.shelved: dict[str, Rows] = {}  # file -> rows that the weights in it have learned from
         self.written: dict[str, Array] = {}  # file -> data that the program wrote there
         self.statistics: dict[Any, Subject] = {}  # place of a hand-written statistic -> what stands for it
         self.rankings: dict[Any, int] = {}  # (place, rows) of a statistic that columns were chosen by -> its Fit

@@ -795,6 +795,10 @@ def _weights(run: Run, entry: Entry, call_: Call) -> Value:
             run.emit(Weights, call_.node, subject=subject, action="save", name=text_of(place), of=kept, improving=run.improving)
             if isinstance(value, Obj) and text_of(place):
                 run.saved[text_of(place)] = value
+            inside = (o for a in arrays_in(value) if a.kind == "weights" and isinstance(a.owner, tuple) for o in a.owner)
+            networks_ = [subject, *(o.subject for o in inside if isinstance(o, Obj))]  # a checkpoint is a dictionary of weights
+            trained = next((one for one in networks_ if one is not None and one.facts.get("network")), subject)
+            scoring.weights_saved(run, trained, text_of(place))
         return NONE
     if kind == "load":
         whole = run.saved.get(text_of(value))

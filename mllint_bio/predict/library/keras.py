@@ -11,7 +11,7 @@ from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library import contents, growth, layers, notes
 from mllint_bio.predict.library.contents import data_of, objects_in, text_of
-from mllint_bio.predict.library.scoring import emit_score
+from mllint_bio.predict.library.scoring import emit_score, weights_loaded, weights_saved
 from mllint_bio.predict.values import NONE, UNKNOWN, Array, Const, Dict, Ext, Func, Obj, Seq, Value
 from mllint_bio.rows import Rows, union
 
@@ -55,8 +55,10 @@ def method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
         if name == "save" and text_of(call.at(0)):
             run.saved[text_of(call.at(0))] = obj
         run.emit(Weights, call.node, subject=subject, action="save", name=text_of(call.at(0)), improving=run.improving)
+        weights_saved(run, subject, text_of(call.at(0)))
         return NONE
     if name in ("load_weights", "set_weights"):
+        weights_loaded(run, subject, (), text_of(call.at(0)))
         run.emit(Weights, call.node, subject=subject, action="load", name=text_of(call.at(0)))
         return NONE
     if name in ("summary", "build", "reset_states", "to_json", "get_config"):

@@ -46,7 +46,7 @@ from mllint_bio.predict.library import (
 from mllint_bio.predict.library.contents import arrays_in, blend, data_of, objects_in, text_of
 from mllint_bio.predict.library.loaders import dataset_data
 from mllint_bio.predict.library.optimizers import hold, optimizer_method, plateau, scored_view, step
-from mllint_bio.predict.library.scoring import emit_score
+from mllint_bio.predict.library.scoring import emit_score, weights_loaded
 from mllint_bio.predict.values import (
     MAX_CHOICES,
     NONE,
@@ -653,6 +653,7 @@ def module_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
         given = [a for a in arrays_in(call.at(0)) if a.name]
         stored = any(isinstance(a.owner, tuple) and a.owner[:1] == ("file",) for a in given)  # whatever the variable is called
         label = given[0].name if given and not stored else ""
+        weights_loaded(run, obj.subject, arrays_in(call.at(0)))
         run.emit(Weights, call.node, subject=obj.subject, action="load", name=label)
         return NONE
     if name == "zero_grad":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mllint_bio.events import Event, Learned, LoopKind, Score, Subject
 from mllint_bio.predict import ir
 from mllint_bio.predict.library.contents import blend
-from mllint_bio.predict.values import Array, Value, role_of_name
+from mllint_bio.predict.values import Array, Obj, Value, role_of_name
 from mllint_bio.rows import UNKNOWN_ROWS, Part, Rows
 
 if TYPE_CHECKING:
@@ -103,6 +103,22 @@ def prediction_fitted(subject: Subject | None) -> Rows:
         return UNKNOWN_ROWS
     rows = subject.facts.get("fitted")
     return rows if isinstance(rows, Rows) else UNKNOWN_ROWS
+
+
+def weights_saved(run: Run, subject: Subject | None, file: str) -> None:
+    """The weights of a network are written to a file, with what they have learned from."""
+    rows = prediction_fitted(subject)
+    if file and rows.known:
+        run.shelved[file] = rows
+
+
+def weights_loaded(run: Run, subject: Subject, given: Iterable[Array], file: str = "") -> None:
+    """A network takes over weights, and with them the rows that they have learned from, until it is trained itself."""
+    files = {a.owner[1] for a in given if isinstance(a.owner, tuple) and a.owner[:1] == ("file",)} or {file}
+    others = [o.subject for a in given if isinstance(a.owner, tuple) for o in a.owner if isinstance(o, Obj)]
+    known = [run.shelved[one] for one in files if one in run.shelved] or [prediction_fitted(one) for one in others]
+    if known and known[0].known:
+        subject.facts["fitted"] = known[0]
 
 
 _TRUTH = re.compile(r"(^|_)(y|labels?|targets?|true|truth|gt|gold|actual)($|_)", re.I)

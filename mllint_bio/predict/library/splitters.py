@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio.catalog import Entry
 from mllint_bio.events import (
+    Seed,
+    Site,
     Split,
 )
 from mllint_bio.predict import ir
@@ -39,8 +41,8 @@ def split_call(run: Run, entry: Entry, call: Call) -> Value:
     notes.note_unordered(run, data, "split", run.site(call.node))
     seeded, stream = _seeding(run, entry, call, "split")
     rows = data.rows if data.has_rows else run.source(call.node, data.name)
-    site = run.site(call.node)
-    parts = [rows.part(site, i, count, random=True) for i in range(count)]
+    made = _division(run, run.site(call.node), stream)
+    parts = [rows.part(made, i, count, random=True) for i in range(count)]
     number = run.emit(
         Split,
         call.node,
@@ -58,9 +60,9 @@ def split_call(run: Run, entry: Entry, call: Call) -> Value:
     pieces = [
         data.but(kind="dataset" if data.kind in ("unknown", "param") else data.kind, rows=part, order=None) for part in parts
     ]
-    made = Seq("tuple", pieces)
-    made.cells["#split-event"] = number
-    return made
+    divided = Seq("tuple", pieces)
+    divided.cells["#split-event"] = number
+    return divided
 
 
 def _lengths(call: Call) -> int:
@@ -103,6 +105,19 @@ def _seeding(run: Run, entry: Entry, call: Call, at: str, given: Call | None = N
     return True, ""
 
 
+def _division(run: Run, at: Site, stream: str) -> Hashable:
+    """What tells a division from others: its place, and the calls that led there if a generator went on since it was made for
+    another caller, so that the parts of the two have rows in common."""
+    if stream:
+        for event in reversed(run.events):
+            if isinstance(event, Seed) and event.streams & {stream, "any"}:
+                break
+            if isinstance(event, Split) and event.at == at and event.calls != run.calls:
+                first = next(one for one in run.events if isinstance(one, Split) and one.at == at)
+                return at if first.calls == run.calls else (at, run.calls)
+    return at
+
+
 def _split_inputs(run: Run, entry: Entry, call: Call) -> Value:
     """train_test_split(a, b, ...): two parts per input, the same rows in each."""
     inputs = list(call.args)
@@ -121,7 +136,8 @@ def _split_inputs(run: Run, entry: Entry, call: Call) -> Value:
     stratified = call.get(entry.get("stratified") or "stratify", entry.params)
     ordered = next((d.ordered for d in data if d.ordered), "")
     random = shuffles is not False
-    parts = (base.part(site, 0, 2, random=random), base.part(site, 1, 2, random=random))
+    division = _division(run, site, stream)
+    parts = (base.part(division, 0, 2, random=random), base.part(division, 1, 2, random=random))
     number = run.emit(
         Split,
         call.node,
@@ -144,7 +160,7 @@ def _split_inputs(run: Run, entry: Entry, call: Call) -> Value:
         if not one.has_rows:
             rows = base
         for part in (0, 1):
-            own = rows.part(site, part, 2, random=random)
+            own = rows.part(division, part, 2, random=random)
             by_id = one.kind == "unique"
             results.append(
                 one.but(
