@@ -49,6 +49,7 @@ from mllint_bio.predict.values import (
     as_mapping,
     constant,
     join_all,
+    role_of_name,
 )
 from mllint_bio.rows import UNKNOWN_ROWS
 
@@ -671,6 +672,8 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     if yields == "dataset" and isinstance(location, Array) and location.has_rows and location.kind == "array":  # of these files
         return location.but(kind="dataset")
     data = Array(kind={"dataset": "dataset", "loader": "loader"}.get(yields, "table"), rows=rows, name="")
+    if entry.path == "numpy.load":
+        data = data.but(owner=contents.ARCHIVE)
     columns = call_.kwargs.get("usecols")
     if columns is not None and not isinstance(columns, Const):
         data = data.but(across=frozenset({Narrowed(columns)}))
@@ -751,7 +754,7 @@ def _sink(run: Run, entry: Entry, call_: Call) -> Value:
             place = call_.get(entry.get("location") or "", entry.params) or call_.at(1)
             if len(objs) == 1 and text_of(place):
                 run.saved[text_of(place)] = objs[0]
-        if len(saved) == 1:
+        if saved and _in_step(entry, call_, saved):
             handover.wrote(run, call_.get(entry.get("location") or "", entry.params), saved[0])
         for one in saved if not objs else ():
             run.emit(
@@ -765,6 +768,15 @@ def _sink(run: Run, entry: Entry, call_: Call) -> Value:
     if entry.path.rsplit(".", 1)[-1][:1].isupper():
         return Obj(make_subject(run, entry, call_), None, entry)
     return UNKNOWN
+
+
+def _in_step(entry: Entry, call_: Call, saved: Sequence[Array]) -> bool:
+    """Whether what is saved into one file are the same samples: one array, or inputs and labels (`np.savez(path, X=X, y=y)`)."""
+    if any(role_of_name(name) for name in call_.kwargs):
+        return False
+    if len(saved) == 1:
+        return True
+    return entry.path.startswith("numpy.savez") and not any(saved[0].rows.same_table(one.rows) for one in saved[1:])
 
 
 def _sink_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:

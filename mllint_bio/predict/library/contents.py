@@ -387,6 +387,9 @@ def records(value: Array) -> Rows:
     return value.owner[1] if is_json(value) else value.rows
 
 
+ARCHIVE = ("archive",)  # owner of what `numpy.load` gives, which may hold several arrays
+
+
 def is_opaque(value: Array) -> bool:
     """Whether the value is an object that was read back from a file, of which nothing but the file is known."""
     from_file = isinstance(value.owner, tuple) and value.owner[:1] == ("file",)

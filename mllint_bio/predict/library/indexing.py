@@ -13,6 +13,7 @@ from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library import results
 from mllint_bio.predict.library.arithmetic import filled
 from mllint_bio.predict.library.contents import (
+    ARCHIVE,
     LONG,
     PAIRWISE,
     POSITIONS,
@@ -278,7 +279,8 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
     if isinstance(first, Const):
         if first.value == "rank_genes_groups" and value.rows in run.ranked:  # of `adata.uns`
             return Array(kind="columns", learned=run.ranked[value.rows])
-        if isinstance(first.value, str) and is_opaque(value) and not rowwise:
+        part = value.owner == ARCHIVE and role_of_name(str(first.value))  # `np.load(path)["X_test"]`
+        if isinstance(first.value, str) and (part or is_opaque(value)) and not rowwise:
             return member_of(value, first.value)
         if isinstance(first.value, str):
             note_column(run, value.rows, first.value)
