@@ -45,6 +45,8 @@ class Trace:
     test_or_docs: the entry point is a test, documentation or a library's example.
     imports: top-level packages that the program imports. project_baselines: whether the project names a conventional model.
     tested_elsewhere: another program of the project scores stored models on a test part.
+    ended: arm of a branch with which a function or the program ends -> the first event that comes after it, and the calls that
+    lead to the function (none: the program).
     options: configuration that rules read (`protocol`, ...).
     """
 
@@ -58,6 +60,7 @@ class Trace:
     imports: frozenset[str] = frozenset()
     project_baselines: bool | None = None
     tested_elsewhere: bool = False
+    ended: dict[tuple[Site, int], tuple[int, tuple[Site, ...]]] = field(default_factory=dict)
     options: dict[str, object] = field(default_factory=dict)
 
     def of(self, *types: type[E]) -> Iterator[E]:
@@ -264,11 +267,21 @@ class Trace:
         leads = event.calls[common] if common < len(event.calls) else event.at
         return leads if leads.path != event.at.path else event.at
 
-    @staticmethod
-    def exclusive(a: Event, b: Event) -> bool:
-        """Whether the two stand in different arms of one branch, so that they cannot both happen."""
+    def exclusive(self, a: Event, b: Event) -> bool:
+        """Whether the two stand in different arms of one branch, or one in an arm that ended what the other would have followed
+        in, so that they cannot both happen."""
         arms = dict(a.branch)
-        return any(site in arms and arms[site] != arm for site, arm in b.branch)
+        if any(site in arms and arms[site] != arm for site, arm in b.branch):
+            return True
+        return bool(self.ended) and (self._cut_off(a, b) or self._cut_off(b, a))
+
+    def _cut_off(self, a: Event, b: Event) -> bool:
+        """Whether `a` stands in an arm after which nothing comes to `b`."""
+        for arm in a.branch:
+            after, calls = self.ended.get(arm, (0, ()))
+            if after and b.id >= after and arm not in b.branch and b.calls[: len(calls)] == calls == a.calls[: len(calls)]:
+                return True
+        return False
 
     @staticmethod
     def loop(event: Event, *kinds: LoopKind) -> Loop | None:

@@ -180,6 +180,7 @@ class _Gathering:
                 imports=frozenset(run.imports),
                 project_baselines=self._baselines(run, entry),
                 tested_elsewhere=self._tested_elsewhere(run, module, entry),
+                ended=dict(run.ended),
                 options=self.options,
             )
         )

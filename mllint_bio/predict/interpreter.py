@@ -64,6 +64,7 @@ _NOTES = (
     "keras_models",
     "materialised",
     "orders",
+    "ended",
     "saved",
     "shelved",
     "written",
@@ -126,6 +127,7 @@ class Run:
         ] = {}  # random order of rows -> stream that made it, and whether it had a seed
         self.looked_at: tuple[ir.Expr, ...] = ()  # calls whose result is shown and then forgotten (`df.sample(5)` in a cell)
         self.drawing_item = 0  # depth of `__getitem__` calls on behalf of a loader
+        self.ended: dict[tuple[Site, int], tuple[int, tuple[Site, ...]]] = {}  # see `Trace.ended`
         self.saved: dict[str, Obj] = {}  # file -> model that the program wrote there
         self.shelved: dict[str, Rows] = {}  # file -> rows that the weights in it have learned from
         self.written: dict[str, Array] = {}  # file -> data that the program wrote there
@@ -248,11 +250,14 @@ class Run:
             undo_top = dict(base) if frame.env is frame.top else None
             self.branch = (*outer, (site, number))
             self._journal.append({})
+            count = len(self.events)
             try:
                 flow = arm()
             finally:
                 log = self._journal.pop()
                 self.branch = outer
+            if flow in (Flow.RETURN, Flow.RAISE) and len(self.events) > count and not self.loops:
+                self.ended[site, number] = (len(self.events), self.calls if flow is Flow.RETURN else ())
             changed = {cell: cell[0].cells.get(cell[1], _MISSING) for cell in log}
             self._restore(log)
             if undo_top is not None:  # module scope: functions hold on to this very dict

@@ -97,7 +97,7 @@ LogisticRegression().fit(chosen, y)
 """
         )
         first, second = trace.of(Seed)
-        assert Trace.exclusive(first, second)
+        assert Trace([], "script", "").exclusive(first, second)
         (fit,) = trace.of(Fit)
         assert fit.branch == ()
         train, test = next(trace.of(Split)).parts

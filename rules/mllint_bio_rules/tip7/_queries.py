@@ -246,8 +246,10 @@ def set_aside(trace: Trace, data: Data) -> bool:
 
 
 def finals(trace: Trace, select: Select) -> list[Score]:
-    """Reported held-out figures of the very rows that a choice read."""
-    return [s for s in figures(trace) if s.id in select.scores or same_view(s.data, select.data)]
+    """Reported held-out figures of the very rows that a choice read, in a run that makes the choice."""
+    return [
+        s for s in figures(trace) if s.id in select.scores or (same_view(s.data, select.data) and not trace.exclusive(select, s))
+    ]
 
 
 def headline(trace: Trace, score: Score) -> bool:
