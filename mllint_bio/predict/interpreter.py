@@ -561,10 +561,12 @@ class Run:
             return Flow.NEXT
         result = library.binary(self, node, current, node.op, value)
         if self.counting and isinstance(value, Const):  # hits are counted one by one
-            scores = frozenset[int]().union(*(hit.scores for hit, _ in self.counting))
+            hits = (library.told_by_class(self, node.target, hit) for hit, _ in self.counting)
+            scores = frozenset[int]().union(*(hit.scores for hit in hits))
             result = Array(kind="figure", scores=library.scores_of(result) | scores, shown=frozenset({"sum"}), owner="counted")
         if isinstance(result, Array) and isinstance(value, Array) and isinstance(current, (Array, Const)) and value.scores:
-            result = result.but(scores=result.scores | value.scores)
+            told = library.told_by_class(self, node.target, value).scores
+            result = result.but(scores=result.scores.difference(value.scores) | told)
         self.assign(node.target, result, node)
         return Flow.NEXT
 

@@ -155,6 +155,15 @@ def within_test(run: Run, test: ir.Expr, hits: Array, compared: ir.Expr) -> Arra
     return within_class(run, test, hits) if both[0] & both[1] else hits
 
 
+def told_by_class(run: Run, target: ir.Expr, hits: Array) -> Array:
+    """Hits that are added up under the class of the sample (`correct[label] += 1`): those of one class."""
+    keys = target.index if isinstance(target, ir.Subscript) and hits.scores else ()
+    names = {one.name for key in keys for one in ir.walk(key) if isinstance(one, ir.Name) and _TRUTH.search(one.name)}
+    samples = (run.frames[-1].env.get(name) for name in names)
+    of_class = any(isinstance(one, Array) and one.has_rows and one.kind not in ("index", "range", "scalar") for one in samples)
+    return within_class(run, target, hits) if of_class else hits
+
+
 def _facts(score: Score) -> dict[str, Any]:
     return {one.name: getattr(score, one.name) for one in fields(Score) if one.name not in _PLACE}
 
