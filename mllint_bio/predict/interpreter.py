@@ -929,11 +929,20 @@ class Run:
             nested = (
                 self.project.resolve(f"{node.module}.{name}" if node.module else name, node.level, module) if package else None
             )
-            if nested is not None and name not in target.skeleton.definitions:
+            if nested is not None and not self._rebound(target, name):
                 self.bind(alias or name, Mod(self.project.module(nested)))
             else:
                 self.bind(alias or name, Lazy(target, name))
         return Flow.NEXT
+
+    def _rebound(self, package: Module, name: str) -> bool:
+        """Whether a package gives the name of its submodule to something else: `from .train import train` in `__init__`."""
+        if name in package.skeleton.definitions:
+            return True
+        if not any(not c.name and name in c.text for c in package.skeleton.chunks):
+            return False
+        value = self.run_module(package).get(name)
+        return value is not None and not isinstance(value, Mod)
 
     def _eager(self, module: Module) -> None:
         """Execute an imported module at once if its top level may seed generators or set flags; else when a name is used."""
