@@ -142,8 +142,8 @@ def unpacked(run: Run, value: Seq, targets: Sequence[ir.Expr], node: ir.Node) ->
     roles = [role_of_name(name) for name in names]
     parts = ["train" if i % 2 == 0 else "test" for i in range(len(names))]
     run.amend(split, names=tuple(names))
-    if len(names) < 2 or any(role == "" for role in roles) or "train" not in roles:
-        return  # `test, val = split(held_out)` divides what was held out before
+    if len(names) < 2 or any(role == "" for role in roles) or "train" not in roles or len(set(roles)) < 2:
+        return  # `test, val = split(held_out)`, `train_rest, train_fold = split(train_rest)` divide what was told apart before
     # a development or validation part may stand first (it is divided further), a training part never second
     wrong = [
         i for i, (role, part) in enumerate(zip(roles, parts, strict=True)) if role == ("test" if part == "train" else "train")
