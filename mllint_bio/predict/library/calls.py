@@ -108,6 +108,8 @@ def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
         return Partial(call_.args[0], tuple(call_.args[1:]), dict(call_.kwargs))
     if path in _DELAYED and call_.args:
         return call_.args[0]
+    if path in _COMPILED and (same := _compiled(call_)) is not None:
+        return same
     if path in _PARALLEL:
         return Ext("!parallel")
     if path == "!parallel" and call_.args:
@@ -455,7 +457,19 @@ def method_of_unknown(run: Run, value: Array, name: str, call_: Call) -> Value |
 # -- roles that are no learners and no networks ----------------------------------------------------------------------
 
 
+# What is compiled, or remembers its results, computes what it did before.
+_COMPILED = frozenset({"tensorflow.function", "jax.jit", "numba.jit", "numba.njit", "functools.cache", "functools.lru_cache"})
+
+
+def _compiled(call_: Call) -> Value | None:
+    """The function of the project that is compiled; nothing if the call makes a decorator."""
+    first = call_.at(0) or call_.kwargs.get("func")
+    return first if isinstance(first, (Bound_, Func, Partial)) else None
+
+
 def _ignored(run: Run, entry: Entry, call_: Call) -> Value:
+    if entry.path in _COMPILED and (same := _compiled(call_)) is not None:
+        return same
     found = passed_on(run, call_)
     return _path_call(call_) if found is UNKNOWN and entry.path in _PATHS else found
 

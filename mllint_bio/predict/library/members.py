@@ -108,7 +108,7 @@ def value_method(run: Run, value: Value, name: str, call: Call) -> Value:
     if name == "train_test_split" and value.has_rows:
         return _split_dataset(run, value, call)
     described = catalog.method(name)
-    if described is None:
+    if described is None or name == "sample" and not value.has_rows and not call.everything():  # of a generative model
         return _undescribed_method(run, value, name, call)
     return apply_method(run, value, described, call, name)
 

@@ -52,6 +52,7 @@ from mllint_bio.predict.values import (
     NONE,
     UNKNOWN,
     Array,
+    Bound_,
     Choice,
     Const,
     Dict,
@@ -153,7 +154,7 @@ def attached(run: Run, obj: Obj, name: str, value: Value) -> None:
         tuners.configure(obj, {name: value})
     for one in objects_in(value):
         holds = obj.is_a("module", "layer", "estimator.deep", "pretrained") and one.is_a(
-            "module", "layer", "activation", "pretrained", "object"
+            "module", "layer", "activation", "pretrained", "object", "estimator.deep"
         )
         if holds and one.subject not in obj.subject.parts and one.subject is not obj.subject:
             obj.subject.parts.append(one.subject)
@@ -374,8 +375,10 @@ def layer(run: Run, entry: Entry, call: Call) -> Value:
         return _functional(run, entry, call)
     subject = subjects.make_subject(run, entry, call)
     children = [o for v in call.everything() for o in objects_in(v, 3)]
-    if entry.get("container") and entry.path.rsplit(".", 1)[-1] in _TRANSPARENT and children:
-        return children[0]
+    if entry.get("container") and entry.path.rsplit(".", 1)[-1] in _TRANSPARENT:
+        compiled = [value for value in call.args[:1] if isinstance(value, (Bound_, Func))]
+        if children or compiled:
+            return [*children, *compiled][0]
     obj = Obj(subject, None, entry)
     obj.cells["#mode"] = "train"
     if entry.get("container"):
