@@ -100,6 +100,10 @@ def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
         if name == "best_trial":  # its parameters, and whatever else was noted with them, were found by the search
             return Array(kind="figure", scores=scores, owner="tuned", chosen=obj.cells.get("#searches") or frozenset())
         return Array(kind="figure", scores=scores)
+    if obj.is_a("tuner") and name in ("max", "res") and obj.entry is not None and obj.entry.get("objective") == "f":
+        scores = obj.cells.get("#cv-scores") or frozenset()
+        trial = {"target": Array(kind="figure", scores=scores), "params": attribute(run, obj, "best_params_", node) or UNKNOWN}
+        return Dict(trial) if name == "max" else Seq("list", (), Dict(trial))
     if name in ("best_estimator_", "estimator_", "best_model"):
         return tuners.best_estimator(run, obj) if obj.is_a("tuner") and name == "best_estimator_" else obj
     if name == "hypermodel" and of_keras_tuner(obj):

@@ -71,6 +71,9 @@ def build(run: Run, entry: Entry, call: Call) -> Value:
         if isinstance(option, Obj):
             subject.parts.append(option.subject)
             obj.cells["#inner"] = option
+    given = entry.get("stateless_if")
+    if given in subject.arguments and subject.given.get(given, ...) not in (None, "auto"):
+        subject.role = "stateless-transform"  # `OneHotEncoder(categories=[BASES])` knows them before it sees a row
     subject.facts["task"] = entry.get("task") or _task_of(obj)
     for trait in ("tunes_itself", "parameter_free"):
         if entry.get(trait):

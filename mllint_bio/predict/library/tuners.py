@@ -30,6 +30,7 @@ from mllint_bio.predict.values import (
     Obj,
     Seq,
     Value,
+    as_mapping,
     options,
 )
 from mllint_bio.rows import UNKNOWN_ROWS, Rows
@@ -168,16 +169,20 @@ def tuner_call(run: Run, entry: Entry, call: Call) -> Value:
 
 def _study(run: Run, entry: Entry, call: Call) -> Value:
     obj = Obj(subjects.make_subject(run, entry, call), None, entry)
-    sampler = call.get("sampler", entry.params)
+    obj.cells["#call"] = call
+    seed = next((d.get("seed") for d in entry.get("draws") or [] if d.get("seed")), "sampler")
+    sampler = call.get(seed, entry.params)
     seeded = None if call.open else False
     if isinstance(sampler, Obj):
         seeded = sampler.subject.facts.get("seeded")
     elif sampler is not None and not isinstance(sampler, Const):
         seeded = None
+    elif sampler is not None and sampler.value is not None and seed != "sampler":
+        seeded = True
     obj.subject.facts["seeded"] = seeded
+    usual = (entry.get("defaults") or {}).get("direction", "minimize")
     obj.subject.facts["direction"] = obj.subject.given.get(
-        "direction",
-        "minimize" if "direction" not in obj.subject.arguments and "directions" not in obj.subject.arguments else None,
+        "direction", usual if not obj.subject.arguments & {"direction", "directions"} else None
     )
     streams = {draw.get("stream") for draw in entry.get("draws") or []}
     if "storage" in obj.subject.arguments or (streams and "own" not in streams):
@@ -202,10 +207,16 @@ def sampler_call(run: Run, entry: Entry, call: Call) -> Value:
 
 
 def study_method(run: Run, obj: Obj, name: str, call: Call) -> Value | None:
-    """`study.optimize(objective, n_trials)` and what is read from the study afterwards."""
-    if name in ("optimize", "search"):
-        named = str(obj.entry.get("objective") or "func") if obj.entry is not None else "func"
-        result = _objective(run, obj, call.get(named, (named, "n_trials")) or call.at(0), call)
+    """`study.optimize(objective, n_trials)` and what is read from the study afterwards; `maximize` of what it was built with."""
+    named = str(obj.entry.get("objective") or "func") if obj.entry is not None else "func"
+    if name in ("optimize", "search") or name == "maximize" and named == "f":
+        construct = obj.cells.get("#call") if name == "maximize" else None
+        if isinstance(construct, Call):
+            bounds = as_mapping(construct.get("pbounds", ("f", "pbounds")) or NONE)
+            settings = {str(key): Array(kind="config", name=str(key)) for key in bounds.items} if bounds is not None else {}
+            result = _objective(run, obj, construct.get("f", ("f",)), call, settings)
+        else:
+            result = _objective(run, obj, call.get(named, (named, "n_trials")) or call.at(0), call)
         seeded = obj.subject.facts.get("seeded")
         if seeded is False:
             run.emit(Draw, call.node, stream="own", what=obj.subject.label, purpose="tuner", subject=obj.subject)
@@ -230,13 +241,15 @@ def _minimise(run: Run, entry: Entry, call: Call) -> Value:
     return Array(kind="config")
 
 
-def _objective(run: Run, obj: Obj, objective: Value | None, call: Call) -> Value:
+def _objective(run: Run, obj: Obj, objective: Value | None, call: Call, settings: Mapping[str, Value] | None = None) -> Value:
+    """What an objective gives for one candidate: one object that proposes settings, or the settings by their names."""
     if objective is None or not (isinstance(objective, (Func, Choice, Obj)) or hasattr(objective, "func")):
         return UNKNOWN
     outer = run.loops
     run.loops = (*outer, Loop(run.site(call.node), LoopKind.CANDIDATE, "trial"))
     try:
-        return run.call(objective, Call(call.node, [Array(kind="config", name="trial")], {}))
+        trial: list[Value] = [Array(kind="config", name="trial")] if settings is None else []
+        return run.call(objective, Call(call.node, trial, dict(settings or {}), settings == {}))
     finally:
         run.loops = outer
 
