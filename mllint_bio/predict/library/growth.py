@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mllint_bio.events import Loop, LoopKind, Site
@@ -235,15 +235,17 @@ def cuts_windows(run: Run, loops: Sequence[Loop], made: Sequence[Loop]) -> bool:
     """Whether the innermost loop goes along a recording and cuts a piece of it in every round, as against rows in batches.
 
     Windows end before the end: their starts are counted up to the length minus a width, or the recording is one of several. A
-    piece of one sample of an array is one as well, if the list, made in the loops `made`, holds those of several samples.
+    piece of one sample of an array is one as well, if the list, made in the loops `made`, holds those of several samples; so is
+    what lies around a place that the loop comes to (`signal[peak - 90 : peak + 110]`).
     """
     node = run.bodies.get(loops[-1])
     if node is None:
         return False
     if node not in run.cutting:
-        run.cutting[node] = _slides(node)
-    if not run.cutting[node]:
-        return False
+        around = isinstance(node, ir.For) and _around(node)
+        run.cutting[node] = None if not around and not _slides(node) else around
+    if run.cutting[node] is not False:
+        return bool(run.cutting[node])
     if len(loops) > len(made) + 1 and isinstance(node, ir.For) and _within_sample(node):
         return True
     return _stops_short(node.test if isinstance(node, ir.While) else node.iterable) or bool(_over_objects(loops[:-1], None))
@@ -273,6 +275,35 @@ def _slides(node: ir.For | ir.While) -> bool:
     else:
         moving = {node.target.name} if isinstance(node.target, ir.Name) else set()
     return bool(moving) and _moves(below, moving)
+
+
+def _around(node: ir.For) -> bool:
+    """Whether some slice in the body begins before and ends after a place: a beat at its peak, a nucleus at its centre."""
+    below = [one for statement in node.body for one in ir.walk(statement)]
+    places = {one.name for one in ir.walk(node.target) if isinstance(one, ir.Name)}
+    ends: dict[str, ir.Expr] = {}
+    for one in below:
+        if not isinstance(one, ir.Assign) or not isinstance(target := one.targets[0], ir.Name):
+            continue
+        ends[target.name] = value = one.value
+        looked_up = isinstance(value, ir.Subscript) and any(_mentions(index, places) for index in value.index)
+        rounded = isinstance(value, ir.Call) and isinstance(value.func, ir.Name) and value.func.name in ("int", "round")
+        if looked_up or rounded and _mentions(value, places):
+            places.add(target.name)
+    return any(
+        isinstance(cut, ir.Slice) and _beside(cut.lower, "-", places, ends) and _beside(cut.upper, "+", places, ends)
+        for one in below
+        if isinstance(one, ir.Subscript) and not _is_text(one)
+        for cut in one.index
+    )
+
+
+def _beside(end: ir.Expr | None, sign: str, places: set[str], ends: Mapping[str, ir.Expr]) -> bool:
+    """Whether one end of a slice is a place minus, or plus, something: written there, or in a name."""
+    written = ends.get(end.name, end) if isinstance(end, ir.Name) else end
+    return written is not None and any(
+        isinstance(one, ir.Binary) and one.op == sign and _mentions(one.left, places) for one in ir.walk(written)
+    )
 
 
 def _moves(below: Sequence[ir.Node], moving: set[str]) -> bool:
