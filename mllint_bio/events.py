@@ -438,7 +438,7 @@ class Score(Event):
     the figure comes from folds made inside the call; subject: whose predictions; swapped: the arguments stand in the other order
     than the API's; averaging: literal `average=`. fitted: rows that the subject had learned from at that moment. chosen: ids of
     the Select events whose choice (a threshold, an epoch) shaped the scored value; empty if none or not known. target: the column
-    of the labels in their table, if the program names it."""
+    of the labels in their table, if the program names it. collected: of what the rounds of a loop have put together so far."""
 
     metric: str
     family: str
@@ -455,6 +455,7 @@ class Score(Event):
     inputs: frozenset[Learned] = frozenset()
     chosen: frozenset[int] = frozenset()
     target: str = ""
+    collected: bool = False
 
 
 @_event

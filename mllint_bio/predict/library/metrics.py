@@ -229,6 +229,9 @@ def scored(run: Run, entry: Entry, call: Call, truth: Value | None, predicted: V
     }
     if b.owner == "cross-validated":
         fields["cross_validated"] = True
+    made_before = isinstance(predicted, Seq) and run.loops and run.loops[-1] not in (predicted.cells.get("#made") or ())
+    if b.owner == "grown" or made_before:
+        fields["collected"] = True
     number = emit_score(run, call.node, metric, family, b, a, **fields)
     result = Array(kind="figure", rows=b.rows if b.has_rows else a.rows, scores=frozenset({number}), name=b.name or a.name)
     if api_name(entry).startswith("plot_") or "Display." in api_name(entry):

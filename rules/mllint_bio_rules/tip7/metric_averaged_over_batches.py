@@ -87,6 +87,5 @@ class MetricAveragedOverBatches(Rule):
         """Whether averaging this figure over batches changes it."""
         loader = score.data.loader
         single = loader is not None and (loader.given.get("batch_size") == 1 or loader.facts.get("whole"))
-        return (
-            not score.decomposable and not score.handwritten and score.family in ("label", "score", "regression") and not single
-        )
+        one_pass = score.decomposable or score.handwritten or score.collected or single
+        return not one_pass and score.family in ("label", "score", "regression")
