@@ -138,7 +138,7 @@ class Run:
         self.masked: dict[Any, set[bool]] = {}  # (rows, key of a random mask) -> sides that were taken
         self.varied: dict[ir.Expr, bool] = {}  # target of a loop -> whether it varies candidates
         self.bodies: dict[Loop, ir.For | ir.While] = {}
-        self.cutting: dict[ir.Node, bool] = {}  # a loop -> whether it cuts windows
+        self.cutting: dict[ir.Node, str] = {}  # a loop -> whether it cuts pieces `around` places or `along` a recording
         self.selecting: list[Array] = []  # figures of columns that the arms of `if` which execution stands in depend on
         self.sifting = 0  # depth of conditions under which a comprehension collects things, and counts nothing
         # comparisons with the truth that the arms of `if` which execution stands in depend on

@@ -242,10 +242,9 @@ def cuts_windows(run: Run, loops: Sequence[Loop], made: Sequence[Loop]) -> bool:
     if node is None:
         return False
     if node not in run.cutting:
-        around = isinstance(node, ir.For) and _around(node)
-        run.cutting[node] = None if not around and not _slides(node) else around
-    if run.cutting[node] is not False:
-        return bool(run.cutting[node])
+        run.cutting[node] = "around" if isinstance(node, ir.For) and _around(node) else "along" if _slides(node) else ""
+    if run.cutting[node] != "along":
+        return run.cutting[node] == "around"
     if len(loops) > len(made) + 1 and isinstance(node, ir.For) and _within_sample(node):
         return True
     return _stops_short(node.test if isinstance(node, ir.While) else node.iterable) or bool(_over_objects(loops[:-1], None))

@@ -9,8 +9,9 @@ from mllint_bio.events import Predict as PredictEvent
 from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library import hooks, keras
 from mllint_bio.predict.library.contents import data_of, objects_in
+from mllint_bio.predict.library.iteration import iterated
 from mllint_bio.predict.library.scoring import emit_score
-from mllint_bio.predict.values import NONE, UNKNOWN, Array, Func, Klass, Obj, Seq, Value
+from mllint_bio.predict.values import NONE, UNKNOWN, Array, Bound_, Func, Klass, Obj, Seq, Value, options
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
@@ -32,6 +33,12 @@ def method(run: Run, obj: Obj, name: str, call: Call) -> Value:
     datasets = [data_of(v) for v in values if not (isinstance(v, Obj) and v.is_a("module", "pretrained"))]
     datasets = [d for d in datasets if d.has_rows]
     keyword = {k: data_of(v) for k, v in [*(construct.kwargs.items() if construct is not None else ()), *call.kwargs.items()]}
+    if name == "run" and obj.entry is not None and obj.entry.get("style") == "ignite":
+        function = construct.get("process_function", obj.entry.params[:1]) if construct is not None else None
+        if isinstance(function, (Bound_, Func)):
+            return _engine_run(run, obj, function, call)
+        if obj.subject.label == "create_supervised_evaluator":
+            name = "evaluate"
     lightning = obj.entry is not None and obj.entry.get("style") == "lightning"
     loaders = _loaders(run, name, call, module_obj) if lightning else {}
     if name in ("fit", "train", "fine_tune", "run"):
@@ -98,6 +105,28 @@ def method(run: Run, obj: Obj, name: str, call: Call) -> Value:
     if name == "predict":
         data = keyword.get("dataloaders") or (datasets[0] if datasets else UNKNOWN)
         return Array(kind="array", rows=data.rows, prediction=Prediction(subject, data.rows, "unknown"), name=data.name)
+    return UNKNOWN
+
+
+def _engine_run(run: Run, obj: Obj, function: Value, call: Call) -> Value:
+    """`ignite.engine.Engine(function).run(loader)`: every batch goes to the function; what it gives to attached metrics is scored
+    unless it learns."""
+    loader = call.get("data", ("data", "max_epochs")) or UNKNOWN
+    outer, start = run.loops, len(run.events)
+    try:
+        if call.get("max_epochs", ("data", "max_epochs")) is not None:
+            run.loops = (*run.loops, run.loop(call.node, LoopKind.EPOCH, "epoch"))
+        run.loops = (*run.loops, run.loop(call.node, LoopKind.BATCH, "run"))
+        output = run.call(function, Call(call.node, [obj, iterated(run, loader, call.node)], {}))
+    finally:
+        run.loops = outer
+    if any(isinstance(event, Fit) for event in run.events[start:]):
+        return UNKNOWN
+    for one in options(output):
+        said, truth = one.items[:2] if isinstance(one, Seq) and len(one.items) >= 2 else (UNKNOWN, UNKNOWN)
+        if isinstance(said, Array) and said.prediction is not None and isinstance(truth, Array):
+            number = emit_score(run, call.node, "metrics", "unknown", said, truth)
+            run.report(call.node, [Array(scores=frozenset({number}))], "print")
     return UNKNOWN
 
 
