@@ -836,7 +836,8 @@ class Run:
         if flow is Flow.NEXT and node.orelse:
             flow = self.block(node.orelse)
         handlers = [h for h in node.handlers if h[2] and not all(isinstance(s, (ir.Raise, ir.Jump)) for s in h[2])]
-        if flow is Flow.NEXT and handlers:
+        if flow in (Flow.NEXT, Flow.RETURN) and handlers:
+            undisturbed = flow
 
             def handle(name: str | None, body: list[ir.Stmt]) -> Callable[[], Flow]:
                 def arm() -> Flow:
@@ -846,7 +847,7 @@ class Run:
 
                 return arm
 
-            flow = self.branches(node, [lambda: Flow.NEXT, *(handle(name, body) for _, name, body in handlers)])
+            flow = self.branches(node, [lambda: undisturbed, *(handle(name, body) for _, name, body in handlers)])
         if node.final:
             final = self.block(node.final)
             flow = final if final is not Flow.NEXT else flow
@@ -1456,7 +1457,7 @@ class Run:
         tests: list[Value] = []
         try:
             for target, iterable_node, conditions in node.loops:
-                iterable = self.eval(iterable_node)
+                iterable = library.names_if_asked(self.eval(iterable_node), target, conditions)
                 iterables.append(iterable)
                 kind = library.loop_kind(self, target, iterable_node, iterable)
                 if kind is LoopKind.OTHER and library.varies_candidates(self, target, iterable_node, iterable, [node.element]):

@@ -36,7 +36,7 @@ from mllint_bio.predict.library.contents import absorb, blend, is_cut, objects_i
 from mllint_bio.predict.library.devices import device_if_any
 from mllint_bio.predict.library.growth import coded, comprehended, extend
 from mllint_bio.predict.library.indexing import subscript, with_content
-from mllint_bio.predict.library.iteration import iterated, piece, unpacked
+from mllint_bio.predict.library.iteration import iterated, names_if_asked, piece, unpacked
 from mllint_bio.predict.library.members import INDEXERS, array_attribute, value_method
 from mllint_bio.predict.library.networks import (
     attached,
@@ -83,6 +83,7 @@ __all__ = [
     "kept",
     "loop_done",
     "loop_kind",
+    "names_if_asked",
     "negated",
     "note_patience",
     "object_attribute",

@@ -51,6 +51,26 @@ def iterated(run: Run, value: Value, node: ir.Node) -> Value:
     return UNKNOWN
 
 
+def names_if_asked(value: Value, target: ir.Expr, conditions: Sequence[ir.Expr]) -> Value:
+    """The names of a table's columns, if what the loop goes over is compared with texts: `[c for c in table if c != "age"]`."""
+    if not isinstance(value, Array) or value.kind != "table" or value.column or not value.rows.known:
+        return value
+    asked = any(
+        isinstance(one, ir.Compare)
+        and isinstance(one.left, ir.Name)
+        and isinstance(target, ir.Name)
+        and one.left.name == target.name
+        and all(_is_text(other) for _, other in one.rest)
+        for one in conditions
+    )
+    return Array(kind="scalar", owner=("columns", value.rows)) if asked else value
+
+
+def _is_text(node: ir.Expr) -> bool:
+    members = node.items if isinstance(node, ir.Collection) else [node]
+    return bool(members) and all(isinstance(one, ir.Constant) and isinstance(one.value, str) for one in members)
+
+
 def taken(value: Value, key: Hashable) -> Value:
     """What one `next` takes from a stream: some rows of those that the stream goes through, not known to be those of another."""
     if isinstance(value, Choice):
