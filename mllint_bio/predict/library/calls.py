@@ -471,7 +471,8 @@ def _ignored(run: Run, entry: Entry, call_: Call) -> Value:
     if entry.path in _COMPILED and (same := _compiled(call_)) is not None:
         return same
     found = passed_on(run, call_)
-    return _path_call(call_) if found is UNKNOWN and entry.path in _PATHS else found
+    named = found is UNKNOWN or isinstance(found, Array) and found.kind == "param"  # what is joined to a path is a path
+    return _path_call(call_) if named and entry.path in _PATHS else found
 
 
 _PATHS = frozenset(f"os.path.{name}" for name in ("join", "expanduser", "abspath", "realpath"))
@@ -662,6 +663,8 @@ def _stateless(run: Run, entry: Entry, call_: Call) -> Value:
 
 def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     location = call_.get(entry.get("location") or (entry.params[0] if entry.params else ""), entry.params) or call_.at(0)
+    if isinstance(location, Choice) and all(isinstance(one, Const) for one in location.options):  # whichever of them is there
+        location = constant(" or ".join(str(one.value) for one in location.options if isinstance(one, Const)))
     text = (
         location.value
         if isinstance(location, Const) and isinstance(location.value, str)

@@ -19,7 +19,7 @@ from mllint_bio.predict.library import (
     seeding,
     subjects,
 )
-from mllint_bio.predict.library.contents import arrays_in, data_of, objects_in
+from mllint_bio.predict.library.contents import arrays_in, arrays_with_rows_in, data_of, objects_in
 from mllint_bio.predict.values import (
     UNKNOWN,
     Array,
@@ -170,6 +170,9 @@ def dataset_data(obj: Obj, run: Run | None = None, call: Call | None = None) -> 
         for a in arrays_in(v)
         if a.has_rows and a.kind not in ("text", "config", "scalar", "stat")
     ]
+    read = _read_by_itself(run, obj, found)
+    if read is not None:
+        found, fields = [], [read]
     index = next((a for a in found if a.kind == "index"), None)
     samples = sorted(
         (a for a in found if a.kind != "index"), key=lambda a: not _was_divided(a)
@@ -195,6 +198,27 @@ def dataset_data(obj: Obj, run: Run | None = None, call: Call | None = None) -> 
         return UNKNOWN
     obj.cells["#data"] = data
     return data
+
+
+def _read_by_itself(run: Run | None, obj: Obj, given: list[Array]) -> Array | None:
+    """What the data set takes its items from (`self.x[i]`), if that has nothing to do with what it was handed: names, say."""
+    found = obj.klass.lookup("__getitem__") if obj.klass is not None and given and run is not None else None
+    if found is None or run is None or any(a.kind == "index" for a in given):
+        return None
+    member = run.force(found[1], found[0].members, "__getitem__")
+    if not isinstance(member, Func) or len(member.node.params.items) < 2:
+        return None
+    number = member.node.params.items[1].name
+    for node in ir.walk(member.node):
+        if isinstance(node, ir.Subscript) and any(isinstance(one, ir.Name) and one.name == number for one in node.index):
+            held = node.value
+            while isinstance(held, (ir.Attribute, ir.Subscript)) and not isinstance(held.value, ir.Name):
+                held = held.value  # `self.table.iloc[i]`
+            content = obj.cells.get("." + held.name) if isinstance(held, ir.Attribute) else None
+            rows = arrays_with_rows_in(content) if isinstance(content, Value) else []
+            if rows:
+                return rows[0] if all(a.rows.disjoint(b.rows) for a in rows for b in given) else None
+    return None
 
 
 def _was_divided(array: Array) -> bool:
