@@ -567,6 +567,8 @@ class Run:
         if isinstance(result, Array) and isinstance(value, Array) and isinstance(current, (Array, Const)) and value.scores:
             told = library.told_by_class(self, node.target, value).scores
             result = result.but(scores=result.scores.difference(value.scores) | told)
+        if isinstance(node.target, ir.Subscript) and isinstance(value, Const):
+            result = library.tallied(self, node.target, result)
         self.assign(node.target, result, node)
         return Flow.NEXT
 

@@ -49,7 +49,7 @@ from mllint_bio.predict.library.networks import (
     is_no_grad,
     own_step,
 )
-from mllint_bio.predict.library.scoring import as_figure, cell, counted, sorts, told_by_class, within_test
+from mllint_bio.predict.library.scoring import as_figure, cell, counted, sorts, tallied, told_by_class, within_test
 
 __all__ = [
     "INDEXERS",
@@ -102,6 +102,7 @@ __all__ = [
     "star_import",
     "statement",
     "subscript",
+    "tallied",
     "told_by_class",
     "unknown_call",
     "unpacked",

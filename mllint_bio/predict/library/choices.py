@@ -113,7 +113,7 @@ def _kind(target: ir.Expr, node: ir.Expr, iterable: Value) -> LoopKind:
         if kind is LoopKind.EPOCH and _listed(inner):
             return LoopKind.CANDIDATE  # `for epochs in [10, 50, 200]`: numbers of epochs, not epochs
         counted = isinstance(inner, Array) and inner.kind == "range" and any(n in ("k", "c") for n in names)
-        if kind is not LoopKind.CANDIDATE or not counted:
+        if kind is not LoopKind.CANDIDATE or not counted and not _of_predictions(iterable):
             return kind
     if _text_matches(text, "epoch") and _text_matches(text, "range"):  # as against a list of candidate numbers of epochs
         return LoopKind.EPOCH
@@ -127,6 +127,12 @@ def _kind(target: ir.Expr, node: ir.Expr, iterable: Value) -> LoopKind:
     if isinstance(inner, Array) and inner.unordered is not None:
         return LoopKind.FILE
     return LoopKind.OTHER
+
+
+def _of_predictions(iterable: Value) -> bool:
+    """Whether a loop goes over what a model predicted, alone or beside the truth: its variables are no settings."""
+    members = iterable.rest.items if isinstance(iterable, Seq) and isinstance(iterable.rest, Seq) else [iterable]
+    return any(isinstance(one, Array) and one.prediction is not None for one in members)
 
 
 _SETTINGS = re.compile(

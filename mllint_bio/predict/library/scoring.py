@@ -217,3 +217,18 @@ def counted(run: Run, node: ir.Expr, test: Value) -> Value:
     metric = "accuracy" if both else "confusion_matrix"
     number = emit_score(run, node, metric, "label", predicted, truth, handwritten=True, decomposable=True)
     return test.but(kind="hits", scores=frozenset({number}), prediction=None, mask=None, owner=None)
+
+
+def tallied(run: Run, target: ir.Subscript, result: Value) -> Value:
+    """`table[truth, called] += 1`, also `table[truth][called] += 1`: the table of hits and misses, sample by sample."""
+    places = [*(target.value.index if isinstance(target.value, ir.Subscript) else []), *target.index]
+    if len(places) != 2 or run.inside_forward or any(isinstance(place, (ir.Slice, ir.Constant)) for place in places):
+        return result
+    found = [value for place in places if isinstance(value := run.eval(place), Array)]
+    if len(found) != 2 or (found[0].prediction is None) == (found[1].prediction is None) or found[0].scores or found[1].scores:
+        return result
+    predicted, truth = found if found[0].prediction is not None else found[::-1]
+    if not truth.has_rows or predicted.rows != truth.rows and not names_truth(truth):
+        return result
+    number = emit_score(run, target, "confusion_matrix", "label", predicted, truth, handwritten=True, decomposable=True)
+    return Array(kind="figure", scores=frozenset({number}), shown=frozenset({"sum"}), owner="counted")
