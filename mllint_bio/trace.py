@@ -45,8 +45,8 @@ class Trace:
     test_or_docs: the entry point is a test, documentation or a library's example.
     imports: top-level packages that the program imports. project_baselines: whether the project names a conventional model.
     tested_elsewhere: another program of the project scores stored models on a test part.
-    ended: arm of a branch with which a function or the program ends -> the first event that comes after it, and the calls that
-    lead to the function (none: the program).
+    ended: arm of a branch with which a loop, a function or the program ends -> the first event that comes after it (0: in a loop,
+    where rounds before it took another arm), and the calls that lead to the function (none: the program).
     options: configuration that rules read (`protocol`, ...).
     """
 

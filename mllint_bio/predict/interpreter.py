@@ -256,8 +256,9 @@ class Run:
             finally:
                 log = self._journal.pop()
                 self.branch = outer
-            if flow in (Flow.RETURN, Flow.RAISE) and len(self.events) > count and not self.loops:
-                self.ended[site, number] = (len(self.events), self.calls if flow is Flow.RETURN else ())
+            if flow in (Flow.RETURN, Flow.RAISE, Flow.BREAK) and len(self.events) > count:
+                after = len(self.events) if not self.loops else 0
+                self.ended[site, number] = (after, self.calls if flow is Flow.RETURN else ())
             changed = {cell: cell[0].cells.get(cell[1], _MISSING) for cell in log}
             self._restore(log)
             if undo_top is not None:  # module scope: functions hold on to this very dict

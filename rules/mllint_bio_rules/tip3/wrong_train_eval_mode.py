@@ -122,26 +122,37 @@ class WrongTrainEvalMode(Rule):
         for step in trace.of(Step):
             loops = [loop for loop in step.loops if loop.kind in (LoopKind.EPOCH, LoopKind.BATCH)]
             for module, loop in ((m, one) for m in step.modules for one in loops):
-                if _mode_at(step, module) in ("train", "unknown"):
+                mode = _mode_at(step, module)
+                if mode == "train" or (mode == "unknown" and not _loses_training(trace, step, module, loop)):
                     continue
                 switched, dependent = _left_in_eval(trace, step, module, loop), _mode_dependent(trace, module)
                 if switched is None or step.managed or dependent is False or id(module) in seen or _outdated(trace, step):
                     continue
                 seen.add(id(module))
                 name = module.name or module.label
+                since = "it was evaluated in" if mode == "unknown" else "the first pass of"
                 yield self.finding(
                     step,
-                    f"`{name}` is trained in evaluation mode after the first pass of the {loop.kind.value} loop: dropout is off.",
+                    f"`{name}` is trained in evaluation mode after {since} the {loop.kind.value} loop: dropout is off.",
                     evidence=[("switched to evaluation mode here, and never back", switched), ("the loop", loop.at)],
                     confidence=Confidence.CERTAIN if dependent else Confidence.LIKELY,
                     variant="train-missing",
-                    remedy=f"Call `{name}.train()` at the start of every epoch.",
+                    remedy=f"Call `{name}.train()` at the start of every epoch and after each evaluation.",
                 )
 
 
 def _mode_at(step: Step, module: Subject) -> str:
     """The mode that the network is in when the step is made; empty if the trace does not say."""
     return dict(zip(step.modules, step.modes, strict=False)).get(module, "")
+
+
+def _loses_training(trace: Trace, step: Step, module: Subject, loop: Loop) -> bool:
+    """Whether the network is in training mode in the first pass of a loop in which nothing but an evaluation, made in some passes
+    only and not the last, changes the mode."""
+    first = next(s for s in trace.of(Step) if s.at == step.at and s.calls == step.calls and module in s.modules)
+    modes = [m for m in trace.of(Mode) if trace.inside(m, loop) and module in m.subject.everything()]
+    goes_on = any(not any(arm in trace.ended and arm not in step.branch for arm in m.branch) for m in modes)
+    return _mode_at(first, module) == "train" and {m.mode for m in modes} == {"eval"} and goes_on
 
 
 def _outdated(trace: Trace, step: Step) -> bool:
