@@ -129,6 +129,7 @@ class Run:
         self.drawing_item = 0  # depth of `__getitem__` calls on behalf of a loader
         self.ended: dict[tuple[Site, int], tuple[int, tuple[Site, ...]]] = {}  # see `Trace.ended`
         self.saved: dict[str, Obj] = {}  # file -> model that the program wrote there
+        self.checkpoints: dict[str, Dict] = {}  # file -> dictionary with a model that the program wrote there
         self.shelved: dict[str, Rows] = {}  # file -> rows that the weights in it have learned from
         self.written: dict[str, Array] = {}  # file -> data that the program wrote there
         self.statistics: dict[Any, Subject] = {}  # place of a hand-written statistic -> what stands for it

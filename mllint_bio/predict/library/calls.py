@@ -824,6 +824,8 @@ def _weights(run: Run, entry: Entry, call_: Call) -> Value:
             run.emit(Weights, call_.node, subject=subject, action="save", name=text_of(place), of=kept, improving=run.improving)
             if isinstance(value, Obj) and text_of(place):
                 run.saved[text_of(place)] = value
+            elif isinstance(value, Dict) and any(isinstance(item, Obj) for item in value.items.values()):
+                run.checkpoints[text_of(place)] = value
             inside = (o for a in arrays_in(value) if a.kind == "weights" and isinstance(a.owner, tuple) for o in a.owner)
             networks_ = [subject, *(o.subject for o in inside if isinstance(o, Obj))]  # a checkpoint is a dictionary of weights
             trained = next((one for one in networks_ if one is not None and one.facts.get("network")), subject)
@@ -837,6 +839,11 @@ def _weights(run: Run, entry: Entry, call_: Call) -> Value:
         if whole is not None:
             run.emit(Weights, call_.node, subject=whole.subject, action="load", name=text_of(value))
             return whole
+        record = run.checkpoints.get(text_of(value)) if text_of(value) else None
+        if record is not None:  # `torch.load(place)["model"]`
+            for one in (o for o in objects_in(record) if o.is_a("module", "layer", "pretrained", "estimator.deep")):
+                run.emit(Weights, call_.node, subject=one.subject, action="load", name=text_of(value))
+            return record
         return Array(kind="weights", rows=run.source(call_.node, text_of(value)), owner=("file", text_of(value)), name="loaded")
     return value
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mllint_bio.catalog import Entry
 from mllint_bio.events import (
+    Load,
     Loader,
     Subject,
 )
@@ -216,8 +217,10 @@ def _read_by_itself(run: Run | None, obj: Obj, given: list[Array]) -> Array | No
                 held = held.value  # `self.table.iloc[i]`
             content = obj.cells.get("." + held.name) if isinstance(held, ir.Attribute) else None
             rows = arrays_with_rows_in(content) if isinstance(content, Value) else []
+            loads = [event.data.rows for event in run.events if isinstance(event, Load)] if rows else []
             if rows:
-                return rows[0] if all(a.rows.disjoint(b.rows) for a in rows for b in given) else None
+                own = all(a.rows.disjoint(b.rows) for a in rows for b in given)
+                return rows[0] if own and any(rows[0].rows.same_table(loaded) for loaded in loads) else None
     return None
 
 
