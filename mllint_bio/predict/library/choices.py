@@ -249,7 +249,9 @@ def unrolled(run: Run, iterable: Value) -> Sequence[Value] | None:
 
 
 def _worth(items: Sequence[Value]) -> bool:
-    flat = [part for item in items for part in (item.items if isinstance(item, Seq) else [item])]
+    flat = list(items)
+    for _ in range(2):  # `for name, (X, y) in zip(names, parts)`
+        flat = [part for item in flat for part in (item.items if isinstance(item, Seq) else [item])]
     if any(isinstance(part, (Obj, Func, Klass, Ext, Choice)) for part in flat):
         return True
     if any(isinstance(part, Array) and (part.has_rows or is_json(part)) for part in flat):
