@@ -7,12 +7,14 @@ from mllint_bio.predict.values import Obj, Seq
 
 
 def activation_of(obj: Obj) -> str:
-    """softmax, sigmoid, log_softmax, linear or other, for a layer or activation object."""
+    """softmax, sigmoid, log_softmax, linear, constant (softmax over one unit) or other, for a layer or activation object."""
     spec = (obj.entry.get("activation") if obj.entry is not None else None) or ""
     if isinstance(spec, str) and spec.startswith("$"):
         given = obj.subject.given.get(spec[1:])
         if given is None:
             return "linear" if spec[1:] not in obj.subject.arguments else ""
+        if given == "softmax" and obj.subject.given.get("units") == 1:
+            return "constant"
         return str(given) if given in ("softmax", "sigmoid", "linear", "log_softmax") else "other"
     return str(spec) if spec in ("softmax", "sigmoid", "log_softmax", "linear") else "other"
 

@@ -35,7 +35,8 @@ class LossActivationMismatch(Rule):
     Follows what reaches a loss back to the last activation: `CrossEntropyLoss` and `BCEWithLogitsLoss` on the
     output of `softmax` or `sigmoid`, `NLLLoss` on anything but log-probabilities, `BCELoss` and Keras losses
     without `from_logits` on a linear output, and the reverse. `log_softmax` before `CrossEntropyLoss` changes
-    nothing and is information only. A network that cannot be resolved is not judged.
+    nothing and is information only. A softmax over a single unit is always 1, whatever the loss expects. A network that cannot
+    be resolved is not judged.
 
     ## Why it is bad
     Applying softmax twice flattens the gradients; logits in a loss on probabilities give undefined or clipped
@@ -75,6 +76,14 @@ class LossActivationMismatch(Rule):
         """One finding per place of a loss."""
         seen = set()
         for loss in trace.of(Loss):
+            if loss.received == "constant" and loss.at not in seen:
+                seen.add(loss.at)
+                yield self.finding(
+                    loss,
+                    f"`{loss.api.rsplit('.', 1)[-1]}` receives a softmax over one unit, which is always 1: nothing is learned.",
+                    evidence=[("the last layer", loss.producer)],
+                    remedy="End with `sigmoid`, or with one unit for each class.",
+                )
             if loss.received not in WRONG.get(loss.expects, set()) or loss.at in seen:
                 continue
             if loss.expects == "logits" and loss.received == "log_softmax" and not loss.multiclass:
