@@ -551,7 +551,7 @@ class Run:
                 for target, item in zip(targets, items, strict=True):
                     self.assign(target, item, node)
                 return
-        names = [t.name if isinstance(t, (ir.Name, ir.Attribute)) else "" for t in targets]
+        names = [_first_name(target) for target in targets]
         for position, target in enumerate(targets):
             self.assign(target, library.piece(self, value, position, names, node), node)
 
@@ -1683,6 +1683,13 @@ def _held(target: ir.Expr, iterable: ir.Expr) -> tuple[str, ir.Expr | None]:
 
 def _target_name(target: ir.Expr) -> str:
     return "_".join(_target_names(target))
+
+
+def _first_name(target: ir.Expr) -> str:
+    """What a target is called; of several, the first: `(X_train, y_train), (X_test, y_test) = read()`."""
+    if isinstance(target, ir.Collection) and target.items:
+        return _first_name(target.items[0])
+    return target.name if isinstance(target, (ir.Name, ir.Attribute)) else ""
 
 
 def _target_names(target: ir.Expr) -> list[str]:

@@ -680,7 +680,10 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
         text = entry.path.rsplit(".", 1)[-1]
     size = entry.get("size") if isinstance(entry.get("size"), int) else None
     key = text if kind == "file" and text and isinstance(location, Const) else None
-    rows = run.source_of(call_.node, text or entry.path.rsplit(".", 1)[-1], key, size)
+    part = call_.get(entry.get("part") or "", entry.params)
+    whole = part is None or (isinstance(part, Const) and part.value in (None, 0))
+    within = key if key is None or whole else f"{key}[{text_of(part)}]"
+    rows = run.source_of(call_.node, text or entry.path.rsplit(".", 1)[-1], within, size)
     if inputs and yields == "table" and kind != "file":
         rows = inputs[0].rows
     if isinstance(location, Array) and location.kind in ("item", "batch") and location.has_rows:  # one file of a listing
@@ -689,7 +692,7 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     if yields == "dataset" and isinstance(location, Array) and location.has_rows and location.kind == "array":  # of these files
         return location.but(kind="dataset")
     data = Array(kind={"dataset": "dataset", "loader": "loader"}.get(yields, "table"), rows=rows, name="")
-    if entry.path == "numpy.load":
+    if entry.path == "numpy.load" or part == NONE:  # `pandas.read_excel(path, sheet_name=None)`
         data = data.but(owner=contents.ARCHIVE)
     columns = call_.kwargs.get("usecols")
     if columns is not None and not isinstance(columns, Const):

@@ -396,6 +396,12 @@ def is_opaque(value: Array) -> bool:
     return value.has_rows and (value.owner == "restored" or (value.kind == "weights" and from_file))
 
 
+def holds_parts(value: Array, name: str) -> bool:
+    """Whether what stands under a name need not be of the same rows as the rest: in a file of several arrays, or in whatever was
+    read if the name is that of a part."""
+    return value.owner == ARCHIVE or (value.kind == "unknown" and value.has_rows and bool(role_of_name(name)))
+
+
 def member_of(value: Array, name: str) -> Array:
     """`data["train"]` or `study.drugs` of an unpickled object: two roles are different rows, samples and labels go together, and
     of the rest nothing is known."""

@@ -24,6 +24,7 @@ from mllint_bio.predict.library.contents import (
     bound_of,
     column_key,
     data_of,
+    holds_parts,
     is_column,
     is_cut,
     is_hashable,
@@ -89,8 +90,9 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
             member = value.items.get(index.value) if is_hashable(index.value) else None
             if member is None and "#default" in value.cells:
                 return entered(run, value, index, run.call(value.cells["#default"], Call(node, [], {})))
-            if member is None and isinstance(value.rest, Array) and value.rest.kind in ("batch", "item"):
-                return subscript(run, value.rest, indices, node)  # a field that came with the batch
+            rest = value.rest
+            if member is None and isinstance(rest, Array) and (rest.kind in ("batch", "item") or rest.owner == ARCHIVE):
+                return subscript(run, rest, indices, node)  # a field that came with the batch, or an array with the file
             return member if member is not None else value.rest if value.rest is not None else UNKNOWN
         if value.rest is None and "#default" in value.cells:
             entered(run, value, index, run.call(value.cells["#default"], Call(node, [], {})))
@@ -279,8 +281,8 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
     if isinstance(first, Const):
         if first.value == "rank_genes_groups" and value.rows in run.ranked:  # of `adata.uns`
             return Array(kind="columns", learned=run.ranked[value.rows])
-        part = value.owner == ARCHIVE and role_of_name(str(first.value))  # `np.load(path)["X_test"]`
-        if isinstance(first.value, str) and (part or is_opaque(value)) and not rowwise:
+        if isinstance(first.value, str) and not rowwise and (is_opaque(value) or holds_parts(value, first.value)):
+            note_column(run, value.rows, first.value)
             return member_of(value, first.value)
         if isinstance(first.value, str):
             note_column(run, value.rows, first.value)
@@ -394,8 +396,9 @@ def by_array(run: Run, value: Array, index: Array, node: ir.Node, rowwise: bool)
     marks = index.kind in ("item", "batch") and index.rows == value.rows and is_column(index) and role_of_name(index.column)
     if marks:  # of the one graph that a data set holds, or of the part in a batch: `data.test_mask`
         return value.but(rows=value.rows.select(column_key(index), True), name=index.column)
-    if index.kind == "batch" and role_of_name(index.name) and index.rows != value.rows and _within(index.rows, value.rows):
-        return value.but(rows=index.rows, name=index.name)  # of a graph that a file holds
+    part = index.kind in ("batch", "table", "unknown") and role_of_name(index.name) and index.prediction is None
+    if part and index.rows != value.rows and value.has_rows and _within(index.rows, value.rows):
+        return value.but(rows=index.rows, name=index.name)  # of a graph, or of the arrays, that one file holds
     given = index.kind in ("item", "weights", "param")
     foreign = given and index.has_rows and value.has_rows and not _within(index.rows, value.rows)
     told = index.kind in ("item", "unknown") and bool(role_of_name(index.name)) and value.has_rows  # `X[train_idx]`

@@ -11,6 +11,7 @@ from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call, Updated
 from mllint_bio.predict.library.arithmetic import in_both, names_device
 from mllint_bio.predict.library.contents import (
+    ARCHIVE,
     arrays_in,
     as_array,
     as_columns,
@@ -41,7 +42,21 @@ from mllint_bio.predict.library.growth import (
 from mllint_bio.predict.library.indexing import entered
 from mllint_bio.predict.library.notes import Aggregate, Distinct, emit_draw, single_key, with_statistic
 from mllint_bio.predict.library.operations import apply_method
-from mllint_bio.predict.values import NONE, UNKNOWN, Array, Bound_, Const, Dict, Obj, Seq, Value, as_mapping, constant, join
+from mllint_bio.predict.values import (
+    NONE,
+    UNKNOWN,
+    Array,
+    Bound_,
+    Const,
+    Dict,
+    Obj,
+    Seq,
+    Value,
+    as_mapping,
+    constant,
+    join,
+    role_of_name,
+)
 from mllint_bio.rows import UNKNOWN_ROWS, Rows
 
 if TYPE_CHECKING:
@@ -74,7 +89,9 @@ def array_attribute(run: Run, value: Array, name: str, node: ir.Node) -> Value:
         return Array(kind="config", name=name) if value.kind == "config" else value
     if value.kind in ("unknown", "param") and not value.has_rows:
         return Array(kind="unknown", name=name)
-    if is_opaque(value):
+    if value.owner == ARCHIVE and name == "f":  # the arrays of a `numpy.load` as attributes
+        return value
+    if is_opaque(value) or (value.owner == ARCHIVE and role_of_name(name)):
         return member_of(value, name)
     return value.but(column=name, linear=None, mask=None, name=value.name)
 
