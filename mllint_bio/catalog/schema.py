@@ -315,6 +315,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...], str]] = {
         "behaves differently in train and eval mode; or the parameters of which one must be given for that",
     ),
     "container": (_is(bool), ("layer",), "holds other layers, applied in order"),
+    "limits": (_strings, ("data-source",), "parameters that leave rows of the file out"),
     "part": (_is(str), ("data-source",), "parameter that names one of several tables in the file"),
     "dataset": (_is(str), ("loader", "row-selection", "sampler"), "parameter that holds the data set"),
     "indices": (_is(str), ("row-selection", "sampler", "loader"), "parameter that holds row indices"),

@@ -10,7 +10,7 @@ from mllint_bio.catalog import Entry
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call, Super
 from mllint_bio.predict.library import contents, growth, iteration, notes, results, scoring
-from mllint_bio.predict.library.choices import choose
+from mllint_bio.predict.library.choices import choose, unrolled
 from mllint_bio.predict.library.contents import blend, data_of, objects_in, scores_of, text_of
 from mllint_bio.predict.values import (
     NONE,
@@ -35,6 +35,9 @@ from mllint_bio.rows import UNKNOWN_ROWS
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
+
+
+_MAPPED = 8  # members of a known sequence to which `map` applies its function one by one
 
 
 def positions(run: Run, entry: Entry, call_: Call) -> Array:
@@ -308,6 +311,10 @@ def collection(run: Run, name: str, call_: Call) -> Value:
         if any(isinstance(a, Array) and a.kind == "range" for a in call_.args):
             pairs.cells["#counted"] = next((a for a in call_.args if isinstance(a, Array) and a.unordered), None)
         return pairs
+    if name == "map" and len(call_.args) == 2 and isinstance(call_.args[1], Seq):
+        each = unrolled(run, call_.args[1])
+        if each is not None and len(each) <= _MAPPED:
+            return Seq("list", [run.call(call_.args[0], Call(call_.node, [one], {})) for one in each])
     if name == "map" and len(call_.args) >= 2:
         element = iteration.iterated(run, call_.args[1], call_.node)
         result = run.call(call_.args[0], Call(call_.node, [element], {}))

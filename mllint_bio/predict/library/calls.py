@@ -684,6 +684,11 @@ def _data_source(run: Run, entry: Entry, call_: Call) -> Value:
     whole = part is None or (isinstance(part, Const) and part.value in (None, 0))
     within = key if key is None or whole else f"{key}[{text_of(part)}]"
     rows = run.source_of(call_.node, text or entry.path.rsplit(".", 1)[-1], within, size)
+    limits = [(n, call_.kwargs[n]) for n in entry.get("limits") or () if n in call_.kwargs]
+    limits = [(n, v) for n, v in limits if v != NONE and not (n == "skiprows" and isinstance(v, (Const, Seq)))]  # a head
+    if limits:  # a part of the file, and the same part for the same limits
+        told = tuple((n, v.value) for n, v in limits if isinstance(v, Const))
+        rows = rows.some(told if len(told) == len(limits) else (run.site(call_.node), run.calls))
     if inputs and yields == "table" and kind != "file":
         rows = inputs[0].rows
     if isinstance(location, Array) and location.kind in ("item", "batch") and location.has_rows:  # one file of a listing

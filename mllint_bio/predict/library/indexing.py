@@ -91,9 +91,13 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
             if member is None and "#default" in value.cells:
                 return entered(run, value, index, run.call(value.cells["#default"], Call(node, [], {})))
             rest = value.rest
-            if member is None and isinstance(rest, Array) and (rest.kind in ("batch", "item") or rest.owner == ARCHIVE):
+            if member is not None:
+                return member
+            if isinstance(rest, Array) and (rest.kind in ("batch", "item") or rest.owner == ARCHIVE):
                 return subscript(run, rest, indices, node)  # a field that came with the batch, or an array with the file
-            return member if member is not None else value.rest if value.rest is not None else UNKNOWN
+            if isinstance(rest, Array) and rest.kind in ("table", "groups") and rest.has_rows and not rest.column:
+                return rest.but(kind="table", rows=rest.rows.some(("member", index.value)))  # of several: `groups["test"]`
+            return rest if rest is not None else UNKNOWN
         if value.rest is None and "#default" in value.cells:
             entered(run, value, index, run.call(value.cells["#default"], Call(node, [], {})))
         one = value.element()
@@ -284,6 +288,8 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
         if isinstance(first.value, str) and not rowwise and (is_opaque(value) or holds_parts(value, first.value)):
             note_column(run, value.rows, first.value)
             return member_of(value, first.value)
+        if rowwise and isinstance(first.value, str) and role_of_name(first.value):  # of tables put below each other
+            return value.but(rows=value.rows.select(Equals("member", role_of_name(first.value)), True), name=first.value)
         if isinstance(first.value, str):
             note_column(run, value.rows, first.value)
             return value.but(column=first.value) if value.kind != "dict-like" else value
@@ -399,6 +405,8 @@ def by_array(run: Run, value: Array, index: Array, node: ir.Node, rowwise: bool)
     part = index.kind in ("batch", "table", "unknown") and role_of_name(index.name) and index.prediction is None
     if part and index.rows != value.rows and value.has_rows and _within(index.rows, value.rows):
         return value.but(rows=index.rows, name=index.name)  # of a graph, or of the arrays, that one file holds
+    if rowwise and index.kind == "text" and value.has_rows and index.has_rows:  # names that a file lists
+        return value.but(rows=value.rows.some(run.first_use(index, node)))
     given = index.kind in ("item", "weights", "param")
     foreign = given and index.has_rows and value.has_rows and not _within(index.rows, value.rows)
     told = index.kind in ("item", "unknown") and bool(role_of_name(index.name)) and value.has_rows  # `X[train_idx]`
