@@ -70,6 +70,7 @@ _NOTES = (
     "written",
     "statistics",
     "columns",
+    "put_into",
     "samples",
     "doubled",
     "slices",
@@ -148,6 +149,7 @@ class Run:
             ir.Expr
         ] = []  # tests of one class (`label == 1`) that the arms of `if` which execution stands in depend on
         self.cuts: list[tuple[Frame, bool, Array]] = []  # `if` on a predicted score: where, whether it has an `else`, the label
+        self.put_into: dict[int, frozenset[str]] = {}  # Fit event -> the columns of a table that what it made was put into
         self.columns: dict[str, list[int]] = {}  # column -> Fit events of statistics of that column by group
         self.samples: dict[Rows, Any] = {}  # rows drawn by `sample` -> what a later `drop` of them needs to tell of the split
         self.slices: dict[Any, tuple[Rows, Site]] = {}  # (table, order, boundary) -> the first part cut there

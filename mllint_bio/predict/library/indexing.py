@@ -292,7 +292,7 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
             return value.but(rows=value.rows.select(Equals("member", role_of_name(first.value)), True), name=first.value)
         if isinstance(first.value, str):
             note_column(run, value.rows, first.value)
-            return value.but(column=first.value) if value.kind != "dict-like" else value
+            return _of_these(run, value, frozenset({first.value})).but(column=first.value) if value.kind != "dict-like" else value
         if first.value is None or first.value is Ellipsis:
             return value
         if isinstance(first.value, int):
@@ -317,13 +317,9 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
                     return value
                 return functools.reduce(lambda data, columns: choose_columns(run, data, columns), named, value)
             return _slice_rows(run, value, first, node)
-        if (
-            first.kind in ("list", "tuple")
-            and first.exact
-            and all(isinstance(i, Const) and isinstance(i.value, str) for i in first.items)
-            and not rowwise
-        ):
-            return value.but(column="")
+        names = _written_names(first) if not rowwise else frozenset()
+        if names or not rowwise and first.exact and not first.items and first.kind in ("list", "tuple"):
+            return _of_these(run, value, names).but(column="")
         if value.has_rows and _says_yes_or_no(first):  # `table[[name in chosen for name in table["name"]]]`
             return value.but(rows=value.rows.some(run.first_use(first, node)))
         inner = arrays_in(first)
@@ -340,6 +336,31 @@ def _select_rows(run: Run, value: Array, indices: Sequence[Value], node: ir.Subs
     if isinstance(first, Array):
         return by_array(run, value, first, node, rowwise)
     return value
+
+
+def _written_names(where: Value) -> frozenset[str]:
+    """The columns that an index names, if it is written out: `["age", "weight"]`."""
+    members = where.items if isinstance(where, Seq) and where.exact and where.kind in ("list", "tuple") else (where,)
+    names = [one.value for one in members if isinstance(one, Const) and isinstance(one.value, str)]
+    return frozenset(names) if len(names) == len(members) else frozenset()
+
+
+def _of_these(run: Run, value: Array, names: frozenset[str]) -> Array:
+    """Columns of a table, by name: what was learned to make other columns of it has no part in these."""
+    if not run.put_into or not names or value.kind != "table":
+        return value
+    apart = {fact for fact in value.learned if names.isdisjoint(run.put_into.get(fact.fit, names))}
+    return value.but(learned=value.learned - apart) if apart else value
+
+
+def _note_columns(run: Run, table: Array, where: Any, content: Array) -> None:
+    """Remember into which columns of a table the facts went that what is put there carries."""
+    names = frozenset() if isinstance(where, str) or len(where) != 1 else _written_names(where[0])
+    for fact in content.learned:
+        if not names or table.kind != "table" or (fact in table.learned and fact.fit not in run.put_into):
+            run.put_into.pop(fact.fit, None)
+        else:
+            run.put_into[fact.fit] = run.put_into.get(fact.fit, frozenset()) | names
 
 
 def _says_yes_or_no(index: Seq) -> bool:
@@ -635,6 +656,8 @@ def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.N
             learned=receiver.learned | content.learned,
             prediction=receiver.prediction or content.prediction,
         )
+    if content.learned:
+        _note_columns(run, receiver if indexed is receiver else UNKNOWN, where, content)
     return receiver.but(
         learned=receiver.learned | content.learned,
         scores=receiver.scores | figures,
