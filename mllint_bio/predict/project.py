@@ -409,6 +409,7 @@ _STANDARD = frozenset(
         "secrets",
         "uuid",
         "argparse",
+        "configparser",
         "json",
         "pickle",
         "logging",
