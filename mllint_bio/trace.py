@@ -87,7 +87,7 @@ class Trace:
     @cached_property
     def trains(self) -> bool:
         """Gate `training_program`: an estimator is fitted, or a network is stepped."""
-        return any(f.subject.is_a("estimator", "tuner", "trainer", "module") for f in self.of(Fit)) or any(
+        return any(f.subject.is_a("estimator", "tuner", "trainer", "module", "pretrained") for f in self.of(Fit)) or any(
             True for _ in self.of(Step)
         )
 
@@ -110,7 +110,7 @@ class Trace:
     @cached_property
     def trainings(self) -> list[Fit]:
         """Fits of predictors (estimators, networks, tuners), as against transforms."""
-        return [f for f in self.of(Fit) if f.subject.is_a("estimator", "tuner", "trainer", "module")]
+        return [f for f in self.of(Fit) if f.subject.is_a("estimator", "tuner", "trainer", "module", "pretrained")]
 
     @cached_property
     def training_rows(self) -> list[Rows]:

@@ -13,6 +13,7 @@ from mllint_bio.events import (
     Build,
     Determinism,
     Device,
+    Draw,
     Loss,
     Mode,
     Prediction,
@@ -437,6 +438,10 @@ def pretrained(run: Run, entry: Entry, call: Call) -> Value:
     if _is_keras(obj):
         obj.cells["#activation"] = Array(kind="symbolic")
     seeding.draws(run, call, entry.fields, entry.params, obj.subject.label, at="call", purpose="init", subject=obj.subject)
+    without = "weights" in obj.subject.given and obj.subject.given["weights"] is None
+    if without or obj.subject.given.get("pretrained") is False:  # the library's shape, with weights of its own
+        stream = "tensorflow" if _is_keras(obj) else "torch"
+        run.emit(Draw, call.node, stream=stream, what=obj.subject.label, purpose="init", subject=obj.subject)
     return obj
 
 

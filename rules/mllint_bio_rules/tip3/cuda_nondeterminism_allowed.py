@@ -102,7 +102,9 @@ def _network(event: Event) -> bool:
             event.subject.given.get("accelerator"),
         ):
             return False
-        return event.subject.is_a("module", "trainer", "estimator.deep") and not event.subject.api.startswith("sklearn.")
+        return event.subject.is_a("module", "trainer", "estimator.deep", "pretrained") and not event.subject.api.startswith(
+            "sklearn."
+        )
     return isinstance(event, Step)
 
 

@@ -51,7 +51,7 @@ def unseeded(trace: Trace) -> dict[str, list[Draw]]:
     """
     end = max((event.id for event in trace.of(Fit, Step, Split)), default=-1)
     workers = trace.seeded("torch") and any(loader.workers != 0 for loader in trace.of(Loader))
-    networks = (fit.subject.is_a("estimator.deep", "module", "trainer") for fit in trace.of(Fit))
+    networks = (fit.subject.is_a("estimator.deep", "module", "trainer", "pretrained") for fit in trace.of(Fit))
     trained = any(True for _ in trace.of(Step)) or any(networks)
     idle = {split.at for split in trace.of(Split) if predicts_only(trace) or unused(trace, split)}
     generators = {id(event.subject) for event in trace.of(Generator) if not event.seeded}

@@ -77,7 +77,7 @@ class EvaluatedOnTrainingData(Rule):
                 subject is None
                 or subject.at in told
                 or not trace.reported(score)
-                or not subject.is_a("estimator", "tuner", "trainer", "module")
+                or not subject.is_a("estimator", "tuner", "trainer", "module", "pretrained")
             ):
                 continue
             progress = trace.loop(score, LoopKind.EPOCH) is not None
