@@ -112,6 +112,8 @@ def _kind(target: ir.Expr, node: ir.Expr, iterable: Value) -> LoopKind:
     for kind in _kinds_by_name(tuple(names)):
         if kind is LoopKind.EPOCH and _listed(inner):
             return LoopKind.CANDIDATE  # `for epochs in [10, 50, 200]`: numbers of epochs, not epochs
+        if kind is LoopKind.FOLD and _names_parts(inner):
+            return LoopKind.OTHER  # `for split in ["train", "test"]`
         counted = isinstance(inner, Array) and inner.kind == "range" and any(n in ("k", "c") for n in names)
         if kind is not LoopKind.CANDIDATE or not counted and not _of_predictions(iterable):
             return kind
@@ -127,6 +129,14 @@ def _kind(target: ir.Expr, node: ir.Expr, iterable: Value) -> LoopKind:
     if isinstance(inner, Array) and inner.unordered is not None:
         return LoopKind.FILE
     return LoopKind.OTHER
+
+
+def _names_parts(iterable: Value) -> bool:
+    """Whether a loop goes over the names of parts (`eval` and `all` may be among them), alone or each with its data."""
+    members = iterable.items if isinstance(iterable, Seq) and iterable.exact else ()
+    firsts = [one.items[0] if isinstance(one, Seq) and one.items else one for one in members]
+    names = [one.value for one in firsts if isinstance(one, Const) and isinstance(one.value, str)]
+    return len(names) == len(members) and len({role for name in names if (role := role_of_name(name))}) > 1
 
 
 def _of_predictions(iterable: Value) -> bool:
