@@ -93,7 +93,8 @@ def comprehended(
         return _counted(run, node, element.base, filtered, conditions)
     target, over, _ = node.loops[0]
     moving = {target.name} if len(iterables) == 1 and isinstance(target, ir.Name) else set()
-    if moving and isinstance(element, Array) and _stops_short(over) and _moves(list(ir.walk(node.element)), moving):
+    below = list(ir.walk(node.element)) if isinstance(element, Array) and len(iterables) == 1 else []
+    if moving and below and _stops_short(over) and _moves(below, moving) or below and _around(target, below):
         element = of_one_recording(element)
     if len(iterables) > 1 and isinstance(element, Array) and element.has_rows:
         element = element.but(group=element.group or "source object")
@@ -242,7 +243,9 @@ def cuts_windows(run: Run, loops: Sequence[Loop], made: Sequence[Loop]) -> bool:
     if node is None:
         return False
     if node not in run.cutting:
-        run.cutting[node] = "around" if isinstance(node, ir.For) and _around(node) else "along" if _slides(node) else ""
+        below = [one for statement in node.body for one in ir.walk(statement)]
+        around = isinstance(node, ir.For) and _around(node.target, below)
+        run.cutting[node] = "around" if around else "along" if _slides(node) else ""
     if run.cutting[node] != "along":
         return run.cutting[node] == "around"
     if len(loops) > len(made) + 1 and isinstance(node, ir.For) and _within_sample(node):
@@ -276,10 +279,9 @@ def _slides(node: ir.For | ir.While) -> bool:
     return bool(moving) and _moves(below, moving)
 
 
-def _around(node: ir.For) -> bool:
-    """Whether some slice in the body begins before and ends after a place: a beat at its peak, a nucleus at its centre."""
-    below = [one for statement in node.body for one in ir.walk(statement)]
-    places = {one.name for one in ir.walk(node.target) if isinstance(one, ir.Name)}
+def _around(target: ir.Expr, below: Sequence[ir.Node]) -> bool:
+    """Whether some slice in a loop begins before and ends after a place: a beat at its peak, a nucleus at its centre."""
+    places = {one.name for one in ir.walk(target) if isinstance(one, ir.Name)}
     ends: dict[str, ir.Expr] = {}
     for one in below:
         if not isinstance(one, ir.Assign) or not isinstance(target := one.targets[0], ir.Name):

@@ -22,7 +22,8 @@ class DependentSamplesSplitAtRandom(Rule):
     its values occur, the finding is possible (`lexicon`, preview).
 
     Not reported: group splitters; a split of the unique identifiers followed by `isin`; one row per entity; splits without
-    shuffling of rows that were not shuffled before; a further split of rows whose entities were kept out of the test rows before.
+    shuffling of rows that were not shuffled before; a further split of rows whose entities were kept out of the test rows before,
+    or of a part of a split that is reported.
 
     ## Why it is bad
     Rows of one patient resemble each other. The model recognises the patient and not the disease: with 40 subjects of 8 rows
@@ -65,6 +66,7 @@ class DependentSamplesSplitAtRandom(Rule):
             return
         told = set()
         cut: set[tuple[str, tuple[Site, ...]]] = set()
+        said: list[Rows] = []
         apart = {key for split in trace.of(Split) if split.grouped for part in split.parts for key in _splits_of(part)[-1:]}
         for split in trace.of(Split):
             windows = any(isinstance(step, Derived) and step.how == "window" for step in split.data.rows.steps())
@@ -86,6 +88,9 @@ class DependentSamplesSplitAtRandom(Rule):
             if any(_instead(trace, split, other) for other in trace.of(Split)):
                 continue  # the program splits by group where there are groups
             told.add(split.at)
+            if any(split.data.rows.subset(part) for part in said):
+                continue  # a validation part of rows whose first split is at fault
+            said += split.parts
             if split.how == "slice" and (split.data.group, split.calls) in cut:
                 continue  # samples and labels are cut at one place
             cut.add((split.data.group, split.calls))
