@@ -23,6 +23,7 @@ from mllint_bio.predict.values import (
     NONE,
     UNKNOWN,
     Array,
+    Bound_,
     Choice,
     Const,
     Dict,
@@ -247,9 +248,15 @@ def _objective(run: Run, obj: Obj, objective: Value | None, call: Call, settings
         return UNKNOWN
     outer = run.loops
     run.loops = (*outer, Loop(run.site(call.node), LoopKind.CANDIDATE, "trial"))
+    trial = Array(kind="config", name="trial")
     try:
-        trial: list[Value] = [Array(kind="config", name="trial")] if settings is None else []
-        return run.call(objective, Call(call.node, trial, dict(settings or {}), settings == {}))
+        proposed: list[Value] = [trial] if settings is None else []
+        result = run.call(objective, Call(call.node, proposed, dict(settings or {}), settings == {}))
+        callbacks = call.kwargs.get("callbacks")
+        for after in callbacks.items if isinstance(callbacks, Seq) else ():
+            if isinstance(after, (Func, Bound_)):  # `if study.best_trial == trial: self.best = self.model`
+                run.call(after, Call(call.node, [obj, trial], {}))
+        return result
     finally:
         run.loops = outer
 

@@ -203,8 +203,8 @@ def untouched(trace: Trace, data: Data, role: str, choice: Event | None = None) 
     """Whether some reported figure may be of other held-out rows than `data`, so that a choice made on `data` is harmless.
 
     Validation rows do not make up for test rows that were used to choose, nor do figures of a run that the `choice` excludes, nor
-    those of another model that was trained by itself, nor those of a further round of the code that scores `data`, nor those of a
-    cross-validation over all rows, `data` included.
+    those of another model that was trained by itself, nor those of a further round of the code that scores or divides `data`, nor
+    those of a cross-validation over all rows, `data` included.
     """
     shown = figures(trace)
     folds = [] if in_fold(data.rows) else [split for split in trace.of(Split) if split.how == "fold"]
@@ -214,9 +214,17 @@ def untouched(trace: Trace, data: Data, role: str, choice: Event | None = None) 
         not ((s.at, s.calls) in rounds and role_of(s.data) == role)
         and not (choice is not None and (trace.exclusive(choice, s) or (role == "test" and _of_another(trace, choice, s))))
         and not (same_view(s.data, data) or pooled.get(s.data.rows, s.data.rows).overlap(data.rows))
+        and not _divided_again(trace, s.data.rows, data.rows)
         and not (role == "test" and role_of(s.data) == "validation")
         for s in shown
     )
+
+
+def _divided_again(trace: Trace, one: Rows, other: Rows) -> bool:
+    """Whether one statement made both in different rounds, from data that were read anew: what a second run of that code holds
+    out is no part that the first had left untouched."""
+    here, there = split_of(trace, one), split_of(trace, other)
+    return here is not None and there is not None and here.at == there.at and bool(here.data.rows.disjoint(there.data.rows))
 
 
 def keeps_nothing(select: Select) -> bool:
@@ -226,7 +234,11 @@ def keeps_nothing(select: Select) -> bool:
 
 def _of_another(trace: Trace, choice: Event, score: Score) -> bool:
     """Whether a choice among the states of one model says nothing of a figure, because that is of a model with a training of its
-    own."""
+    own, or of one that learned from other data altogether."""
+    read = [trace.event(number) for number in choice.scores] if isinstance(choice, Select) else []
+    fitted = [one.fitted for one in read if isinstance(one, Score) and one.fitted.known]
+    if fitted and all(rows.disjoint(score.fitted) for rows in fitted):
+        return True
     if not isinstance(choice, Select) or choice.keeps != {"weights"} or choice.subject is None or score.subject is None:
         return False
     return score.subject is not choice.subject and bool(trainings_of(trace, score.subject, score))
