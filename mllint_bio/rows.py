@@ -417,6 +417,8 @@ class _Union(Rows):
     def overlap(self, other: Rows) -> Answer:
         if isinstance(other, _Either):
             return other.overlap(self)  # arm by arm
+        if isinstance(other, _Union) and _on_two_sides(self.parts, other.parts):
+            return NO
         found = NO
         for part in self.parts:
             answer = part.overlap(other)
@@ -436,6 +438,19 @@ class _Union(Rows):
         wanted = tuple(hows)
         answers = {part.shares_origin(other, wanted) for part in self.parts}
         return YES if YES in answers else UNKNOWN if UNKNOWN in answers else NO
+
+    def moved(self, base: Rows, onto: Rows) -> Rows:
+        if self in (base, onto):
+            return onto
+        paths = [part.steps() for part in self.parts]
+        starts = [part.steps() for part in base.parts] if isinstance(base, _Union) else []
+        taken = [path[len(start) :] for start in starts for path in paths if path[: len(start)] == start]
+        one = taken[0] if len(taken) == len(paths) == len(starts) and len(set(taken)) == 1 else ()
+        if not one or any(isinstance(step, Selection) and isinstance(step.key, Outside) for step in one):
+            return UNKNOWN_ROWS
+        for step in one:
+            onto = onto.after(step)
+        return onto
 
     @property
     def label(self) -> str:
@@ -726,6 +741,19 @@ def _overlap(a: _Path, b: _Path) -> Answer:
     answer = _diverge(mine[shared], theirs[shared])
     narrowed = shared + 1 < max(len(mine), len(theirs))  # what follows may leave out the common rows
     return UNKNOWN if answer is YES and narrowed else answer
+
+
+def _on_two_sides(one: Iterable[Rows], other: Iterable[Rows]) -> bool:
+    """Whether one split put all of these on one side and all of those on another, whatever the tables that were joined before it
+    have in common; of copies of rows nothing is said."""
+    sides = []
+    for parts in (one, other):
+        paths = [part.steps() for part in parts]
+        if any(isinstance(step, Derived) for path in paths for step in path):
+            return False
+        told = [{step.split: step.index for step in path if isinstance(step, Part)} for path in paths]
+        sides.append({key: side for key, side in told[0].items() if all(each.get(key) == side for each in told)})
+    return any(sides[1].get(key, side) != side for key, side in sides[0].items())
 
 
 def _outside(steps: tuple[Step, ...], other: Rows) -> bool:

@@ -11,6 +11,7 @@ from mllint_bio.predict import ir
 from mllint_bio.predict.values import Func, Klass, Seq, Value
 
 if TYPE_CHECKING:
+    from mllint_bio.events import Loop
     from mllint_bio.predict.project import Module
 
 
@@ -57,6 +58,7 @@ class Frame:
     receiver: Value | None = None
     returns: list[Value] = field(default_factory=list)
     yields: list[Value] = field(default_factory=list)
+    loops: tuple[Loop, ...] = ()  # in which a generator was called
     shared: set[str] = field(default_factory=set)
     exits: list[list[dict[str, Value]]] = field(default_factory=list)
     # Loop variables: what holds the members that they are, and how many events there were before the loop.

@@ -1224,7 +1224,7 @@ class Run:
             return library.absorb(self, call, func.name)
         env = self._parameters(func, call, receiver)
         top = self.run_module(func.module)
-        frame = Frame(func.module, env, top, func.closure or (), func, func.owner, receiver)
+        frame = Frame(func.module, env, top, func.closure or (), func, func.owner, receiver, loops=self.loops)
         outer_calls, grad = self.calls, self.grad
         if self.frames:
             self.calls = (*self.calls, self.site(call.node))
@@ -1517,7 +1517,7 @@ class Run:
 
     def _yield(self, node: ir.Yield) -> Value:
         if node.value is not None:
-            self.frames[-1].yields.append(self.eval(node.value))
+            self.frames[-1].yields.append(library.yielded(self, self.eval(node.value), self.frames[-1].loops))
         return UNKNOWN
 
     def _walrus(self, node: ir.Walrus) -> Value:

@@ -34,7 +34,7 @@ from mllint_bio.predict.library.choices import (
 )
 from mllint_bio.predict.library.contents import absorb, blend, is_cut, objects_in, records, scores_of, shown, shown_of
 from mllint_bio.predict.library.devices import device_if_any
-from mllint_bio.predict.library.growth import coded, comprehended, extend
+from mllint_bio.predict.library.growth import coded, comprehended, extend, yielded
 from mllint_bio.predict.library.indexing import subscript, with_content
 from mllint_bio.predict.library.iteration import iterated, names_if_asked, piece, unpacked
 from mllint_bio.predict.library.members import INDEXERS, array_attribute, value_method
@@ -111,4 +111,5 @@ __all__ = [
     "varies_candidates",
     "with_content",
     "within_test",
+    "yielded",
 ]

@@ -232,6 +232,11 @@ def of_one_recording(value: Value) -> Value:
     return value
 
 
+def yielded(run: Run, value: Value, made: Sequence[Loop]) -> Value:
+    """What a generator, called in the loops `made`, gives in one round of its own: a window of a recording, say."""
+    return of_one_recording(value) if len(run.loops) > len(made) and cuts_windows(run, run.loops, made) else value
+
+
 def cuts_windows(run: Run, loops: Sequence[Loop], made: Sequence[Loop]) -> bool:
     """Whether the innermost loop goes along a recording and cuts a piece of it in every round, as against rows in batches.
 

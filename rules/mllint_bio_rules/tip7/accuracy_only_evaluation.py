@@ -106,7 +106,10 @@ def _weighs(given: object) -> bool:
     return bool(given) and (isinstance(given, bool) or given != 1)
 
 
-_METER = re.compile(r"meter|metric|confusion|evaluator", re.IGNORECASE)
+_METER = re.compile(
+    r"meter|metric|confusion|evaluator|precision|recall|sensitivity|specificity|f1|f_?beta|f_?measure|f_?score|auc|mcc|matthews|kappa|dice|jaccard",
+    re.IGNORECASE,
+)
 
 
 def _figure(score: Score) -> str:
