@@ -12,6 +12,7 @@ from mllint_bio.events import Fit, Learned, Loop, Select, Subject
 from mllint_bio.predict import ir
 from mllint_bio.predict.library.contents import (
     PLAIN_EXTREMES,
+    RATE,
     as_array,
     as_columns,
     as_data,
@@ -144,6 +145,8 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
         result = result.but(shown=frozenset() if of_one_pass(run, a) else frozenset({"mean"}))
         if a.owner != "compared":
             divided(run, node, a)
+    elif op == "/" and a.scores and a.scores == b.scores:
+        result = result.but(owner=RATE)
     if isinstance(right, Const) or isinstance(left, Const):
         kept = a if isinstance(right, Const) else b
         result = result.but(activation=kept.activation if op in ("*", "/") else "", activated_at=kept.activated_at)

@@ -29,7 +29,17 @@ from mllint_bio.events import (
 )
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Flow
-from mllint_bio.predict.library.contents import COPIED, PLAIN_EXTREMES, arrays_in, condensed, directed, is_cut, is_json, scores_of
+from mllint_bio.predict.library.contents import (
+    COPIED,
+    PLAIN_EXTREMES,
+    RATE,
+    arrays_in,
+    condensed,
+    directed,
+    is_cut,
+    is_json,
+    scores_of,
+)
 from mllint_bio.predict.library.growth import lies_by_class
 from mllint_bio.predict.library.scoring import as_figure
 from mllint_bio.predict.values import Array, Choice, Const, Dict, Ext, Func, Klass, Obj, Seq, Value, options, role_of_name
@@ -672,7 +682,8 @@ def choose(run: Run, node: ir.Node, value: Array, how: str, *, key: bool = False
     """max, min, argmax or sorting over figures: the best of them is taken. `key`: what the figures belong to is taken.
 
     `running`: the better of two is kept in every round, `best = max(best, auc)`."""
-    if _mixed(run, value.scores) or _metric(run, value.scores) == "confusion_matrix":  # the largest entry of a matrix is no best
+    entry = _metric(run, value.scores) == "confusion_matrix" and not (key and value.owner == RATE)
+    if _mixed(run, value.scores) or entry:  # the largest entry of a matrix is no best
         return value
     thresholds = [n for n in value.scores if isinstance(e := run.events[n], Score) and e.metric in _CURVES]
     repeated = [

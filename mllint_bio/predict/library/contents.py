@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
 
 LONG = "long"  # owner of a table that has a row for each column of a wide one
+RATE = "rate"  # owner of a figure that was divided by another of the same evaluation: cells of a table of hits and misses
 COPIED = "copied"  # among the owners of weights that later steps do not change
 POSITIONS = "indices"  # label of the rows that counted positions stand for, until they index a table
 _RESULTS_DEPTH = 6  # results are collected by data set, model, metric and fold

@@ -69,10 +69,11 @@ class ThresholdChosenOnTestSet(Rule):
                 if untouched(trace, select.data, role_of(select.data, score.data)):
                     continue
                 told.add(select.at)
+                place = trace.anchor(select)
                 yield self.finding(
-                    select,
+                    place,
                     f"The threshold is chosen on the labels of the rows that `{score.metric}` is then computed on.",
-                    evidence=[("scored here with it", score)],
+                    evidence=[("chosen here", select if place != select.at else None), ("scored here with it", score)],
                     confidence=held_out_confidence(score),
                 )
                 break
