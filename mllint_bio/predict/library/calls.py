@@ -582,7 +582,8 @@ def _apply(run: Run, entry: Entry, call_: Call) -> Value:
 
 
 def _without_rows(op: str, parameter: str | None, call_: Call, first: Value | None) -> bool:
-    """Whether a new array has no rows: `torch.Tensor()`, `np.array([])`, `np.empty((0, 5))`."""
+    """Whether a new array has no rows: `torch.Tensor()`, `np.array([])`, `np.empty((0, 5))`; a first row of `np.empty((1, 5))` is
+    deleted when others have been put below it."""
     if op == "keep":
         written = call_.node.args[0][1] if isinstance(call_.node, ir.Call) and call_.node.args else None
         unfilled = first is None and not call_.args and not call_.open and call_.kwargs.keys() <= _LAYOUT
@@ -590,7 +591,8 @@ def _without_rows(op: str, parameter: str | None, call_: Call, first: Value | No
     if op != "zeros" or parameter not in ("shape", "size"):
         return False
     length = first.items[0] if isinstance(first, Seq) and first.items else first
-    return isinstance(length, Const) and length.value == 0
+    wide = isinstance(first, Seq) and len(first.items) == 2
+    return isinstance(length, Const) and (length.value == 0 or wide and length.value == 1)
 
 
 def _generator_method(run: Run, obj: Obj, name: str, call_: Call) -> Value:
