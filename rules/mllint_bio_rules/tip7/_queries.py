@@ -21,6 +21,7 @@ from mllint_bio.events import (
     Split,
     Step,
     Subject,
+    Weights,
 )
 from mllint_bio.findings import Confidence
 from mllint_bio.rows import Part, Rows
@@ -152,14 +153,28 @@ def _trained_too(trace: Trace, learned: Learned, score: Score) -> bool:
         return bool(score.data.rows.subset(learned.rows))
     if learned.rows.shared(score.fitted) and learned.rows.subset(score.fitted):
         return False  # a run counted scored rows among the training rows: that is the fault, not the transform
-    trained = [score.fitted] if score.fitted.known else trace.training_rows
+    trained = [score.fitted] if score.fitted.known else trace.training_rows or _to_train_on(trace, score)
     return any(learned.rows.overlap(rows) for rows in trained)
+
+
+def _to_train_on(trace: Trace, score: Score) -> list[Rows]:
+    """What a model out of reach was trained on: where no training is seen, and no stored model is read, the other part of the
+    split that gave the test rows."""
+    split = split_of(trace, score.data.rows) if role_of(score.data) == "test" else None
+    if split is None or split.how == "fold" or any(weights.action == "load" for weights in trace.of(Weights)):
+        return []
+    return [split.parts[0]] if len(split.parts) > 1 and score.data.rows.disjoint(split.parts[0]) else []
 
 
 def _clean_outside(trace: Trace, learned: Learned, inner: Score) -> bool:
     """Whether the same state is also evaluated on rows that it never saw, by a figure that is shown, or at least as much as the
     `inner` one, of a model that learned from its rows (figures of several models may be pooled)."""
     shown = trace.reported(inner)
+    if role_of(inner.data) == "validation" and any(
+        s.subject is None and role_of(s.data) == "test" and s.truth.rows.disjoint(learned.rows) and trace.reported(s)
+        for s in trace.scores
+    ):
+        return True  # the figure of the test rows is of predictions that were not followed: it may well be of this state
     scores = (s for s in trace.held_out_scores if learned in s.inputs and (trace.reported(s) or not shown))
     return any(s.data.rows.disjoint(learned.rows) and (not s.fitted.known or s.fitted.overlap(learned.rows)) for s in scores)
 
