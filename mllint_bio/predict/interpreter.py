@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from mllint_bio.catalog import lookup
 from mllint_bio.events import Event, Learned, Loop, LoopKind, Report, Select, Site, Step, Subject, Unresolved
@@ -523,6 +523,8 @@ class Run:
                     self.write(one, "items", tuple(items))
                 else:
                     self.write(one, "rest", value if one.rest is None else join(one.rest, value))
+            elif isinstance(one, Array) and one.kind == "config" and one.owner is None and _is_key(indices):
+                self._update_receiver(target.value, Dict({indices[0].value: value}, one))  # a setting that the program makes
             elif isinstance(one, Array):
                 self._update_receiver(target.value, library.with_content(self, one, indices, value, node))
             elif isinstance(one, Obj):
@@ -1639,6 +1641,11 @@ def truth(value: Value) -> bool | None:
 
 def _is_none(value: Value) -> bool:
     return isinstance(value, Const) and value.value is None
+
+
+def _is_key(indices: Sequence[Value]) -> TypeGuard[Sequence[Const]]:
+    """Whether one name is written between the brackets."""
+    return len(indices) == 1 and isinstance(indices[0], Const) and isinstance(indices[0].value, str)
 
 
 def _hashable(value: Any) -> bool:

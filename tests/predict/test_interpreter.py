@@ -492,6 +492,25 @@ Base.make()
 HELPER = "import numpy as np\nSEED = 5\ndef seed_all(value=SEED):\n    np.random.seed(value)\n"
 
 
+class TestSettings:
+    """Settings that come from outside, and those that the program makes itself."""
+
+    @pytest.mark.parametrize(
+        "settings", ["parser.parse_args().__dict__", "vars(parser.parse_args())", "json.load(open('s.json'))"]
+    )
+    def test_one_that_is_written_is_known(self, run: Run, settings: str) -> None:
+        """`settings["study"] = "main"` decides which arm a later `if` takes, in a function too; others stay unknown."""
+        trace = run(
+            f"import argparse, json, pandas as pd\nparser = argparse.ArgumentParser()\nsettings = {settings}\n"
+            "def read(settings):\n    if settings['study'] == 'pilot':\n        return pd.read_csv('pilot.csv')\n"
+            "    return pd.read_csv('main.csv')\n"
+            "settings['study'] = 'pilot'\nfirst = read(settings)\nsettings['study'] = 'main'\nsecond = read(settings)\n"
+            "if settings['other']:\n    third = pd.read_csv('third.csv')\n"
+            "from sklearn.cluster import KMeans\nKMeans().fit(first)\n"
+        )
+        assert [load.location for load in trace.of(Load) if load.location != "s.json"] == ["pilot.csv", "main.csv", "third.csv"]
+
+
 class TestImports:
     """Modules of the project are found as the program would find them."""
 

@@ -83,6 +83,8 @@ def array_attribute(run: Run, value: Array, name: str, node: ir.Node) -> Value:
     described = catalog.method(name)
     if described is not None and described.get("attribute"):
         return apply_method(run, value, described, Call(node, [], {}), name)  # type: ignore[arg-type]
+    if name == "__dict__" and value.kind == "config":
+        return value
     if described is not None or name.startswith("_"):
         return Bound_(value, name)
     if value.kind in ("config", "scalar"):
