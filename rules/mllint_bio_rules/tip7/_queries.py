@@ -222,14 +222,15 @@ def untouched(trace: Trace, data: Data, role: str, choice: Event | None = None) 
     those of a cross-validation over all rows, `data` included.
     """
     shown = figures(trace)
+    views = views_of(trace, choice) if isinstance(choice, Select) and data is choice.data else [data]
     folds = [] if in_fold(data.rows) else [split for split in trace.of(Split) if split.how == "fold"]
     pooled = {part: split.data.rows for split in folds for part in split.parts}
-    rounds = {(s.at, s.calls) for s in shown if role and same_view(s.data, data)}
+    rounds = {(s.at, s.calls) for s in shown if role and any(same_view(s.data, view) for view in views)}
     return any(
         not ((s.at, s.calls) in rounds and role_of(s.data) == role)
         and not (choice is not None and (trace.exclusive(choice, s) or (role == "test" and _of_another(trace, choice, s))))
-        and not (same_view(s.data, data) or pooled.get(s.data.rows, s.data.rows).overlap(data.rows))
-        and not _divided_again(trace, s.data.rows, data.rows)
+        and not any(same_view(s.data, v) or pooled.get(s.data.rows, s.data.rows).overlap(v.rows) for v in views)
+        and not any(_divided_again(trace, s.data.rows, view.rows) for view in views)
         and not (role == "test" and role_of(s.data) == "validation")
         for s in shown
     )
@@ -274,9 +275,19 @@ def set_aside(trace: Trace, data: Data) -> bool:
 
 def finals(trace: Trace, select: Select) -> list[Score]:
     """Reported held-out figures of the very rows that a choice read, in a run that makes the choice."""
+    read = views_of(trace, select)
     return [
-        s for s in figures(trace) if s.id in select.scores or (same_view(s.data, select.data) and not trace.exclusive(select, s))
+        s
+        for s in figures(trace)
+        if s.id in select.scores or (any(same_view(s.data, data) for data in read) and not trace.exclusive(select, s))
     ]
+
+
+def views_of(trace: Trace, select: Select) -> list[Data]:
+    """The rows that a choice read: of several tables, if figures of all of them went into it and each is called test."""
+    scores = [event for number in sorted(select.scores) if isinstance(event := trace.event(number), Score)]
+    several = len({score.data.rows for score in scores}) > 1 and all(role_of(score.data) == "test" for score in scores)
+    return [score.data for score in scores] if several else [select.data]
 
 
 def headline(trace: Trace, score: Score) -> bool:

@@ -63,7 +63,7 @@ class TransformRefittedOnTest(Rule):
         fits = [f for f in trace.of(Fit) if kind_of(f) or f.role in CODES]
         told = set()
         for again in fits:
-            before = [f for f in fits if f.id < again.id and self._sibling(f, again) and self._apart(trace, f, again)]
+            before = [f for f in fits if f is not again and self._sibling(f, again) and self._apart(trace, f, again)]
             if not before or again.at in told or self._trained_on(trace, again.data) or self._agrees(trace, again):
                 continue
             if not self._trained_on(trace, before[-1].data) or not (used := self._used(trace, again)):
