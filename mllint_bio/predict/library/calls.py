@@ -422,8 +422,10 @@ _WRITERS = frozenset(
 def method_of_unknown(run: Run, value: Array, name: str, call_: Call) -> Value | None:
     """Methods whose name says what the unknown receiver is: `.fit` of an estimator, `.eval` of a network, `.backward` of a
     loss."""
-    from mllint_bio.predict.library import learners, networks
+    from mllint_bio.predict.library import graphs, learners, networks
 
+    if name == "run" and (fetched := graphs.ran(run, call_)) is not None:
+        return fetched
     found = networks.method_of_unknown(run, value, name, call_)
     if found is None:
         found = learners.method_of_unknown(run, value, name, call_)

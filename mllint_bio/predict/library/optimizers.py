@@ -16,6 +16,7 @@ from mllint_bio.events import (
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library import (
+    graphs,
     subjects,
 )
 from mllint_bio.predict.library.contents import arrays_in, blend, data_of
@@ -69,6 +70,7 @@ def optimizer_method(run: Run, obj: Obj, name: str, call: Call) -> Value:
         run.emit(
             Step, call.node, subject=obj.subject, modules=tuple(m.subject for m in modules), data=loss_value.view(), managed=True
         )
+        return graphs.training(obj.subject)
     elif name == "apply_gradients":
         _apply_gradients(run, obj, call)
     elif name == "state_dict":
