@@ -523,7 +523,7 @@ class Run:
                     self.write(one, "items", tuple(items))
                 else:
                     self.write(one, "rest", value if one.rest is None else join(one.rest, value))
-            elif isinstance(one, Array) and one.kind == "config" and one.owner is None and _is_key(indices):
+            elif isinstance(one, Array) and one.kind == "config" and one.owner != "tuned" and _is_key(indices):
                 self._update_receiver(target.value, Dict({indices[0].value: value}, one))  # a setting that the program makes
             elif isinstance(one, Array):
                 self._update_receiver(target.value, library.with_content(self, one, indices, value, node))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mllint_bio.events import Draw, Fit, LoopKind, Loss, Predict, Score, Seed, Split
+from mllint_bio.events import Draw, Fit, Load, LoopKind, Loss, Predict, Score, Seed, Split
 from mllint_bio.predict import Analysis
 from mllint_bio.rows import Answer
 from mllint_bio.trace import Trace
