@@ -344,7 +344,9 @@ def object_attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value:
     if obj.subject.role == "namespace":
         return Array(kind="config", name=name)
     if name == "__dict__" and obj.klass is not None:
-        return contents.fields_of(obj)
+        fields = contents.fields_of(obj)
+        fields.cells["#fields_of"] = obj
+        return fields
     return Bound_(obj, name)
 
 

@@ -319,6 +319,10 @@ def _dict_method(run: Run, value: Dict, name: str, call: Call) -> Value:
         return Seq("list", pairs, Seq("tuple", [UNKNOWN, value.rest]) if value.rest is not None else None)
     if name == "update":
         added = as_mapping(argument) if argument is not None else None
+        whose = value.cells.get("#fields_of")
+        if isinstance(whose, Obj):  # `self.__dict__.update(settings)`
+            for key, content in {**(added.items if added is not None else {}), **call.kwargs}.items():
+                run.write(whose, f".{key}", content)
         run.write(value, "items", {**value.items, **(added.items if added is not None else {}), **call.kwargs})
         unnamed = added.rest if added is not None else argument if isinstance(argument, Array) else None
         if unnamed is not None:
