@@ -14,18 +14,17 @@ import builtins
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
-from mllint_bio.catalog import lookup
-from mllint_bio.events import Event, Learned, Loop, LoopKind, Report, Select, Site, Step, Subject, Unresolved
-from mllint_bio.predict import ir
+from mllint_bio.events import Event, Learned, Loop, LoopKind, Report, Site, Step, Subject, Unresolved
+from mllint_bio.predict import ir, library
+from mllint_bio.predict.expressions import EXPRESSIONS
 from mllint_bio.predict.frames import Call, Deferred, Flow, Frame, Lazy, Namespace, OutOfBudget, Super, Updated
 from mllint_bio.predict.project import Module, Project
+from mllint_bio.predict.statements import STATEMENTS, looked_at
 from mllint_bio.predict.values import (
-    EMPTY,
-    MAX_CHOICES,
     NONE,
     UNKNOWN,
     Array,
@@ -43,7 +42,7 @@ from mllint_bio.predict.values import (
     Seq,
     Value,
     as_mapping,
-    constant,
+    hashable,
     join,
     join_all,
     options,
@@ -89,7 +88,6 @@ MAX_DEPTH = 14
 MAX_CALLS_PER_FUNCTION = 48
 MAX_STEPS = 600_000
 MAX_MODULES = 80
-UNROLL = 8
 _MISSING = object()
 
 
@@ -271,7 +269,7 @@ class Run:
             else:
                 results.append((frame.env, changed, flow))
         survivors = [env for env, _, flow in results if flow is Flow.NEXT]
-        merged = self._merge_envs(base if frame.env is not frame.top else dict(frame.env), survivors, site)
+        merged = self.merge_envs(base if frame.env is not frame.top else dict(frame.env), survivors, site)
         if frame.top is base:
             frame.env = base
             frame.env.clear()
@@ -285,7 +283,7 @@ class Run:
         return next((f for f in (Flow.RETURN, Flow.CONTINUE, Flow.BREAK) if f in flows), Flow.RAISE)
 
     @staticmethod
-    def _merge_envs(base: dict[str, Value], envs: list[dict[str, Value]], where: Any) -> dict[str, Value]:
+    def merge_envs(base: dict[str, Value], envs: list[dict[str, Value]], where: Any) -> dict[str, Value]:
         if not envs:
             return dict(base)
         first, rest = envs[0], envs[1:]
@@ -408,14 +406,14 @@ class Run:
 
     # -- statements ----------------------------------------------------------------------------------------------
 
-    def block(self, statements: Sequence[ir.Stmt]) -> Flow:
+    def block(self, body: Sequence[ir.Stmt]) -> Flow:
         """Execute statements until one leaves the block."""
-        for statement in statements:
+        for statement in body:
             self._steps += 1
             if self._steps > self.budget:
                 raise OutOfBudget
             try:
-                flow = _STATEMENTS[type(statement)](self, statement)
+                flow = STATEMENTS[type(statement)](self, statement)
             except RecursionError:
                 if len(self.frames) > 1:
                     raise
@@ -423,15 +421,6 @@ class Run:
                 continue
             if flow is not Flow.NEXT:
                 return flow
-        return Flow.NEXT
-
-    def _assign(self, node: ir.Assign) -> Flow:
-        if self.loops and isinstance(target := node.targets[0], ir.Name) and not self._bound(target.name):
-            self.bind(target.name, EMPTY)  # in `x = concatenate((x, part))` of a later round: nothing was put into it before
-        value = self.eval(node.value)
-        for target in node.targets:
-            self.assign(target, value, node)
-        library.after_assign(self, node, value)
         return Flow.NEXT
 
     def assign(self, target: ir.Expr, value: Value, node: ir.Node) -> None:
@@ -448,13 +437,13 @@ class Run:
             receiver = self.eval(target.value)
             for one in options(receiver):
                 if isinstance(one, (Obj, Klass)):
-                    self._set_attribute(one, target.name, named(value, target.name))
+                    self.set_attribute(one, target.name, named(value, target.name))
                 elif isinstance(one, Ext):
                     library.set_flag(self, f"{one.path}.{target.name}", value, node)
                 elif isinstance(one, Mod):
                     self.run_module(one.module)[target.name] = value
                 elif isinstance(one, Array):
-                    self._update_receiver(target.value, library.with_content(self, one, target.name, value, node))
+                    self.update_receiver(target.value, library.with_content(self, one, target.name, value, node))
         elif isinstance(target, ir.Subscript):
             self._assign_item(target, value, node)
 
@@ -467,7 +456,7 @@ class Run:
         else:
             frame.env[name] = value
 
-    def _set_attribute(self, receiver: Obj | Klass, name: str, value: Value) -> None:
+    def set_attribute(self, receiver: Obj | Klass, name: str, value: Value) -> None:
         if isinstance(receiver, Klass):
             receiver.members[name] = value
             return
@@ -476,7 +465,7 @@ class Run:
         self.write(receiver, "." + name, value)
         library.attached(self, receiver, name, value)
 
-    def _update_receiver(self, target: ir.Expr, value: Value) -> None:
+    def update_receiver(self, target: ir.Expr, value: Value) -> None:
         """Bind the changed data value again to the name or attribute that holds it."""
         if isinstance(target, ir.Name):
             self.bind(target.name, value)
@@ -487,7 +476,7 @@ class Run:
             if isinstance(receiver, Obj):
                 self.write(receiver, "." + target.name, value)
             elif isinstance(receiver, Array) and target.name in library.INDEXERS:  # `table.loc[row] = ...`
-                self._update_receiver(target.value, value)
+                self.update_receiver(target.value, value)
         elif isinstance(target, ir.Subscript) and isinstance(target.value, (ir.Name, ir.Attribute)):
             container = self.eval(target.value)
             if isinstance(container, Dict) or (isinstance(container, Array) and not container.has_rows):
@@ -504,14 +493,14 @@ class Run:
         if library.records(whole) == library.records(member):
             learned = whole.learned | {fact for fact in member.learned if fact.fit < before}
             if learned != whole.learned:
-                self._update_receiver(holder, whole.but(learned=learned))
+                self.update_receiver(holder, whole.but(learned=learned))
 
     def _assign_item(self, target: ir.Subscript, value: Value, node: ir.Node) -> None:
         container = self.eval(target.value)
         indices = [self.eval(i) for i in target.index]
         for one in options(container):
             if isinstance(one, Dict):
-                if len(indices) == 1 and isinstance(indices[0], Const) and _hashable(indices[0].value):
+                if len(indices) == 1 and isinstance(indices[0], Const) and hashable(indices[0].value):
                     self.write(one, "items", {**one.items, indices[0].value: value})
                 else:
                     self.write(one, "rest", value if one.rest is None else join(one.rest, value))
@@ -524,9 +513,9 @@ class Run:
                 else:
                     self.write(one, "rest", value if one.rest is None else join(one.rest, value))
             elif isinstance(one, Array) and one.kind == "config" and one.owner != "tuned" and _is_key(indices):
-                self._update_receiver(target.value, Dict({indices[0].value: value}, one))  # a setting that the program makes
+                self.update_receiver(target.value, Dict({indices[0].value: value}, one))  # a setting that the program makes
             elif isinstance(one, Array):
-                self._update_receiver(target.value, library.with_content(self, one, indices, value, node))
+                self.update_receiver(target.value, library.with_content(self, one, indices, value, node))
             elif isinstance(one, Obj):
                 self.write(one, ".[]", value)
             elif isinstance(one, Ext):
@@ -559,49 +548,6 @@ class Run:
         for position, target in enumerate(targets):
             self.assign(target, library.piece(self, value, position, names, node), node)
 
-    def _augmented(self, node: ir.AugAssign) -> Flow:
-        current = self.eval(node.target)
-        value = self.eval(node.value)
-        if isinstance(current, Seq) and node.op == "+":
-            library.extend(self, current, value)
-            return Flow.NEXT
-        result = library.binary(self, node, current, node.op, value)
-        if self.counting and isinstance(value, Const):  # hits are counted one by one
-            hits = (library.told_by_class(self, node.target, hit) for hit, _ in self.counting)
-            scores = frozenset[int]().union(*(hit.scores for hit in hits))
-            result = Array(kind="figure", scores=library.scores_of(result) | scores, shown=frozenset({"sum"}), owner="counted")
-        if isinstance(result, Array) and isinstance(value, Array) and isinstance(current, (Array, Const)) and value.scores:
-            told = library.told_by_class(self, node.target, value).scores
-            result = result.but(scores=result.scores.difference(value.scores) | told)
-        if isinstance(node.target, ir.Subscript) and isinstance(value, Const):
-            result = library.tallied(self, node.target, result)
-        self.assign(node.target, result, node)
-        return Flow.NEXT
-
-    def _annotated(self, node: ir.AnnAssign) -> Flow:
-        if node.value is not None:
-            self.assign(node.target, self.eval(node.value), node)
-        if self.frames[-1].klass is not None and isinstance(node.target, ir.Name):
-            self.frames[-1].env.setdefault("__fields__", Seq("list"))
-            fields = self.frames[-1].env["__fields__"]
-            assert isinstance(fields, Seq)
-            fields.cells["items"] = (*fields.items, Const(node.target.name))
-        return Flow.NEXT
-
-    def _expression(self, node: ir.ExprStmt) -> Flow:
-        outer, self.looked_at = self.looked_at, _looked_at(node.value)
-        value = self.eval(node.value)
-        self.looked_at = outer
-        library.statement(self, node, value)
-        if isinstance(node.value, ir.Call) and isinstance(value, Ext) and value.path == "!exit":
-            return Flow.RAISE
-        return Flow.NEXT
-
-    def _return(self, node: ir.Return) -> Flow:
-        value = NONE if node.value is None else self.labelled(self.eval(node.value), whole=False)
-        self.frames[-1].returns.append(value)
-        return Flow.RETURN
-
     def labelled(self, value: Value, *, whole: bool) -> Value:
         """The label that a constant stands for in the arm of an `if` on a predicted score (`whole`: that has both arms)."""
         if not self.cuts or not isinstance(value, Const) or value.value is None:
@@ -609,379 +555,19 @@ class Run:
         frame, both, label = self.cuts[-1]
         return label if frame is self.frames[-1] and (both or not whole) else value
 
-    def _raise(self, node: ir.Raise) -> Flow:
-        if node.value is not None:
-            self.eval(node.value)
-        return Flow.RAISE
-
-    def _delete(self, node: ir.Delete) -> Flow:
-        for target in node.targets:
-            if isinstance(target, ir.Name):
-                self.frames[-1].env.pop(target.name, None)
-        return Flow.NEXT
-
-    def _if(self, node: ir.If) -> Flow:
-        test = self.eval(node.test)
-        known = truth(test)
-        if known is None and self._handed_in(node.test):
-            known = True
-        if known is not None:
-            return self.block(node.body if known else node.orelse)
-        choice = library.selection_test(self, node, test)
-        if choice is None:
-            library.patience_test(self, node)
-            test = library.counted(self, node.test, test)
-            kind = test.kind if isinstance(test, Array) else ""
-            counting = self.counting
-            if kind == "hits":
-                for outer in self.sorting:
-                    test = library.within_test(self, outer, test, node.test)  # type: ignore[arg-type]
-                self.counting = [*counting, (test, node.test)]  # type: ignore[list-item]
-            else:
-                self.counting = [(library.within_test(self, node.test, hits, told), told) for hits, told in counting]
-            held = self.selecting if kind == "columns" else []
-            held.append(test)  # type: ignore[arg-type]
-            sorting = library.sorts(node.test)
-            if sorting:
-                self.sorting.append(node.test)
-            cut = library.is_cut(test)
-            if cut:
-                self.cuts.append((self.frames[-1], bool(node.orelse), test))  # type: ignore[arg-type]
-            name, fitting, other = self._told_apart(node.test)
-            try:
-                return self.branches(
-                    node, [lambda: self._arm(node.body, name, fitting), lambda: self._arm(node.orelse, name, other)]
-                )
-            finally:
-                held.pop()
-                self.counting = counting
-                if sorting:
-                    self.sorting.pop()
-                if cut:
-                    self.cuts.pop()
-        start = len(self.events)
-        number = self.emit(Select, node.test, **choice)
-
-        def arm(body: list[ir.Stmt], start: int) -> Flow:
-            before = dict(self.frames[-1].env)
-            flow = self.block(body)
-            library.kept(self, number, node, body, before, flow, start)
-            return flow
-
-        def improved() -> Flow:
-            self._scored_tests.append((test, node.test))
-            try:
-                return arm(node.body, start)
-            finally:
-                self._scored_tests.pop()
-
-        flow = self.branches(node, [improved, lambda: arm(node.orelse, len(self.events))])
-        library.note_patience(self, number, node)
-        return flow
-
-    def _arm(self, body: Sequence[ir.Stmt], name: str, value: Value) -> Flow:
-        """Execute one arm of an `if` in which a name is known to be this value."""
-        if name:
-            self.frames[-1].env[name] = value
-        return self.block(body)
-
-    def _told_apart(self, test: ir.Expr) -> tuple[str, Value, Value]:
-        """A name that may be one of several objects and whose class a test asks for (`isinstance(loss, Focal)`,
-        `type(net).__name__ == "A"`), with what it may be where the test holds and where it does not; no name otherwise."""
-        nothing = ("", UNKNOWN, UNKNOWN)
-        name = _asked_class(test)
-        env = self.frames[-1].env
-        value = env.get(name) if name else None
-        if not isinstance(value, Choice) or len(value.options) >= MAX_CHOICES:  # the rest of a long choice is not known
-            return nothing
-        verdicts = []
-        for option in value.options:
-            env[name] = option
-            verdicts.append(truth(self.eval(test)))
-        env[name] = value
-        fitting = [o for o, verdict in zip(value.options, verdicts, strict=True) if verdict is not False]
-        other = [o for o, verdict in zip(value.options, verdicts, strict=True) if verdict is not True]
-        return (name, join_all(fitting), join_all(other)) if fitting and other else nothing
-
-    def _handed_in(self, test: ir.Expr) -> bool:
-        """Whether a test asks if an optional argument was handed in (`if columns:` with `columns=None`), and it was."""
-        if isinstance(test, ir.Boolean):
-            both = (self._handed_in(test.left), self._handed_in(test.right))
-            return all(both) if test.op == "and" else any(both)
-        frame = self.frames[-1]
-        if not isinstance(test, ir.Name) or frame.func is None or isinstance(frame.func.node, ir.Lambda):
-            return False
-        default = next((p.default for p in frame.func.node.params.items if p.name == test.name), None)
-        value = frame.env.get(test.name)
-        optional = isinstance(default, ir.Constant) and default.value is None
-        return optional and isinstance(value, Array) and (value.has_rows or bool(value.learned))
-
     @property
     def improving(self) -> bool:
         """Whether execution stands in the arm of an `if` that compares scores."""
         return bool(self._scored_tests)
-
-    def _for(self, node: ir.For) -> Flow:
-        iterable = self.eval(node.iterable)
-        kind = library.loop_kind(self, node.target, node.iterable, iterable)
-        if kind is LoopKind.OTHER and library.varies_candidates(self, node.target, node.iterable, iterable, node.body):
-            kind = LoopKind.CANDIDATE
-        loop = self.loop(node, kind, _target_name(node.target))
-        self.bodies[loop] = node
-        members = library.unrolled(self, iterable)
-        if members is not None and len(members) <= UNROLL:
-            return self._unrolled(node, loop, members)
-
-        variable, holder = _held(node.target, node.iterable)
-        over, before = self.frames[-1].over, len(self.events)
-
-        def enter() -> None:
-            self.assign(node.target, counted(library.iterated(self, iterable, node.iterable), loop), node.target)
-            if holder is not None:
-                over[variable] = holder, before
-
-        flow = self._repeat(node, loop, enter, node.body, node.orelse)
-        over.pop(variable, None)
-        return flow
-
-    def _unrolled(self, node: ir.For, loop: Loop, members: Sequence[Value]) -> Flow:
-        outer, unrolled, rounds = self.loops, self.unrolled, self.rounds
-        self.loops, self.unrolled = (*outer, loop), (*unrolled, loop)
-        frame = self.frames[-1]
-        listed = node.iterable.items if isinstance(node.iterable, ir.Collection) else []
-        before = len(self.events)
-        try:
-            for number, member in enumerate(members):
-                self.rounds = (*rounds, number)
-                self.assign(node.target, member, node.target)
-                if len(listed) == len(members) and isinstance(node.target, ir.Name):
-                    frame.over[node.target.name] = listed[number], before
-                exits: list[dict[str, Value]] = []
-                frame.exits.append(exits)
-                flow = self.block(node.body)
-                frame.exits.pop()
-                if exits:
-                    states = exits if flow is not Flow.NEXT else [dict(frame.env), *exits]
-                    self._replace_env(self._merge_envs(frame.env, states, None))
-                if flow is Flow.RETURN:
-                    return flow
-                if flow is Flow.RAISE:
-                    break
-        finally:
-            self.loops, self.unrolled, self.rounds = outer, unrolled, rounds
-        library.loop_done(self, loop)
-        return Flow.NEXT
-
-    def _replace_env(self, env: dict[str, Value]) -> None:
-        frame = self.frames[-1]
-        if frame.env is frame.top:
-            frame.env.clear()
-            frame.env.update(env)
-        else:
-            frame.env = env
-
-    def _while(self, node: ir.While) -> Flow:
-        loop = self.loop(node, LoopKind.OTHER)
-        self.bodies[loop] = node
-        return self._repeat(node, loop, lambda: self.eval(node.test), node.body, node.orelse)
-
-    def _repeat(self, node: ir.Node, loop: Loop, enter: Callable[[], Any], body: list[ir.Stmt], orelse: list[ir.Stmt]) -> Flow:
-        """Execute a loop body twice; a second pass of an outer loop executes inner loops once."""
-        outer, frame, arms = self.loops, self.frames[-1], self.round
-        self.loops, self.round = (*outer, loop), len(self.branch)
-        passes = 1 if self._pass else 2
-        returned = False
-        try:
-            for number in range(passes):
-                exits: list[dict[str, Value]] = []
-                frame.exits.append(exits)
-                self._pass += number
-                try:
-                    enter()
-                    flow = self.block(body)
-                finally:
-                    self._pass -= number
-                    frame.exits.pop()
-                if flow is Flow.RETURN:
-                    returned = True
-                states = [*([dict(frame.env)] if flow in (Flow.NEXT, Flow.CONTINUE, Flow.BREAK) else []), *exits]
-                if len(states) > 1:
-                    self._replace_env(self._merge_envs(frame.env, states, None))
-                if flow in (Flow.RETURN, Flow.RAISE):
-                    break
-        finally:
-            self.loops, self.round = outer, arms
-        library.loop_done(self, loop)
-        if orelse:
-            self.block(orelse)
-        return Flow.RETURN if returned and isinstance(node, ir.While) else Flow.NEXT
-
-    def _jump(self, node: ir.Jump) -> Flow:
-        if node.kind == "pass":
-            return Flow.NEXT
-        frame = self.frames[-1]
-        if node.kind == "break" and self.loops:
-            self.loops[-1].breaks = True
-        if frame.exits:
-            frame.exits[-1].append(dict(frame.env))
-        return Flow.BREAK if node.kind == "break" else Flow.CONTINUE
-
-    def _with(self, node: ir.With) -> Flow:
-        grad = self.grad
-        for item, target in node.items:
-            value = self.eval(item)
-            if library.is_no_grad(value):
-                self.grad = False
-            if target is not None:
-                self.assign(target, value, node)
-        try:
-            return self.block(node.body)
-        finally:
-            self.grad = grad
-
-    def _try(self, node: ir.Try) -> Flow:
-        flow = self.block(node.body)
-        if flow is Flow.NEXT and node.orelse:
-            flow = self.block(node.orelse)
-        handlers = [h for h in node.handlers if h[2] and not all(isinstance(s, (ir.Raise, ir.Jump)) for s in h[2])]
-        if flow in (Flow.NEXT, Flow.RETURN) and handlers:
-            undisturbed = flow
-
-            def handle(name: str | None, body: list[ir.Stmt]) -> Callable[[], Flow]:
-                def arm() -> Flow:
-                    if name:
-                        self.bind(name, UNKNOWN)
-                    return self.block(body)
-
-                return arm
-
-            flow = self.branches(node, [lambda: undisturbed, *(handle(name, body) for _, name, body in handlers)])
-        if node.final:
-            final = self.block(node.final)
-            flow = final if final is not Flow.NEXT else flow
-        return flow
-
-    def _match(self, node: ir.Match) -> Flow:
-        self.eval(node.subject)
-
-        def case(names: list[str], body: list[ir.Stmt]) -> Callable[[], Flow]:
-            def arm() -> Flow:
-                for name in names:
-                    self.bind(name, UNKNOWN)
-                return self.block(body)
-
-            return arm
-
-        return self.branches(node, [*(case(names, body) for names, _, body in node.cases), lambda: Flow.NEXT])
-
-    def _function(self, node: ir.FunctionDef) -> Flow:
-        frame = self.frames[-1]
-        wrappers = tuple(w for w in (_decorator(d, self) for d in node.decorators) if w)
-        outer = () if frame.env is frame.top or frame.klass is not None else (frame.env, *frame.outer)
-        if frame.klass is not None:
-            outer = frame.outer
-        frame.env[node.name] = Func(node, frame.module, outer, frame.klass, wrappers)
-        return Flow.NEXT
-
-    def _class(self, node: ir.ClassDef) -> Flow:
-        frame = self.frames[-1]
-        klass = Klass(node.name, frame.module, node, [self.eval(base) for base in node.bases])
-        outer = () if frame.env is frame.top else (frame.env, *frame.outer)
-        body = Frame(frame.module, klass.members, frame.top, outer, None, klass)
-        self.frames.append(body)
-        try:
-            self.block(node.body)
-            klass.members = body.env
-        finally:
-            self.frames.pop()
-        frame.env[node.name] = klass
-        return Flow.NEXT
-
-    def _import(self, node: ir.Import) -> Flow:
-        module = self.frames[-1].module
-        for dotted, alias in node.names:
-            found = self.project.resolve(dotted, 0, module)
-            if found is None:
-                self.bind(alias or dotted.split(".", 1)[0], Ext(dotted if alias else dotted.split(".", 1)[0]))
-                continue
-            target = self.project.module(found)
-            self._eager(target)
-            if alias or "." not in dotted:
-                self.bind(alias or dotted, Mod(target))
-            else:
-                top = self.project.resolve(dotted.split(".", 1)[0], 0, module)
-                self.bind(
-                    dotted.split(".", 1)[0], Mod(self.project.module(top)) if top else Namespace(module, dotted.split(".", 1)[0])
-                )
-        return Flow.NEXT
-
-    def _import_from(self, node: ir.ImportFrom) -> Flow:
-        module = self.frames[-1].module
-        found = self.project.resolve(node.module, node.level, module)
-        if found is None:
-            for name, alias in node.names or []:
-                dotted = f"{node.module}.{name}" if node.module else name
-                nested = self.project.resolve(dotted, node.level, module)
-                self.bind(alias or name, Mod(self.project.module(nested)) if nested else Ext(dotted))
-            if node.names is None and not node.level:
-                library.star_import(self, node.module)
-            return Flow.NEXT
-        target = self.project.module(found)
-        if node.names is None:
-            for name, value in self.run_module(target).items():
-                if not name.startswith("_"):
-                    self.bind(name, Lazy(target, name) if isinstance(value, Deferred) else value)
-            return Flow.NEXT
-        self._eager(target)
-        package = found.name == "__init__.py" or found.stem == found.parent.name  # `nets/nets.py` was found for the folder `nets`
-        for name, alias in node.names:
-            nested = (
-                self.project.resolve(f"{node.module}.{name}" if node.module else name, node.level, module) if package else None
-            )
-            if nested is not None and not self._rebound(target, name):
-                self.bind(alias or name, Mod(self.project.module(nested)))
-            else:
-                self.bind(alias or name, Lazy(target, name))
-        return Flow.NEXT
-
-    def _rebound(self, package: Module, name: str) -> bool:
-        """Whether a package gives the name of its submodule to something else: `from .train import train` in `__init__`."""
-        if name in package.skeleton.definitions:
-            return True
-        if not any(not c.name and name in c.text for c in package.skeleton.chunks):
-            return False
-        value = self.run_module(package).get(name)
-        return value is not None and not isinstance(value, Mod)
-
-    def _eager(self, module: Module) -> None:
-        """Execute an imported module at once if its top level may seed generators or set flags; else when a name is used."""
-        if any(
-            not c.name and ("seed" in c.text or "determinis" in c.text or "benchmark" in c.text) for c in module.skeleton.chunks
-        ):
-            self.run_module(module)
-
-    def _global(self, node: ir.Global) -> Flow:
-        self.frames[-1].shared.update(node.names)
-        return Flow.NEXT
-
-    def _assert(self, node: ir.Assert) -> Flow:
-        self.eval(node.test)
-        return Flow.NEXT
 
     # -- expressions ---------------------------------------------------------------------------------------------
 
     def eval(self, node: ir.Expr) -> Value:
         """The abstract value of an expression."""
         self._steps += 1
-        return _EXPRESSIONS[type(node)](self, node)
+        return EXPRESSIONS[type(node)](self, node)
 
-    def _name(self, node: ir.Name) -> Value:
-        value = self.frames[-1].env.get(node.name)
-        if value is None or type(value) is Lazy or type(value) is Deferred:
-            return self.lookup(node.name)
-        return value
-
-    def _bound(self, name: str) -> bool:
+    def is_bound(self, name: str) -> bool:
         frame = self.frames[-1]
         return name in frame.env or name in frame.top or any(name in env for env in frame.outer)
 
@@ -993,9 +579,6 @@ class Run:
             if value is not None:
                 return self.force(value, env, name) if isinstance(value, (Lazy, Deferred)) else value
         return _builtin(name)
-
-    def _attribute(self, node: ir.Attribute) -> Value:
-        return self.attribute(self.eval(node.value), node.name, node)
 
     def attribute(self, receiver: Value, name: str, node: ir.Node) -> Value:
         """Value of `receiver.name` where it is not called at once."""
@@ -1045,17 +628,6 @@ class Run:
         dotted = f"{receiver.dotted}.{name}"
         found = self.project.resolve(dotted, 0, receiver.importer)
         return Mod(self.project.module(found)) if found else Namespace(receiver.importer, dotted)
-
-    def _call(self, node: ir.Call) -> Value:
-        func = node.func
-        if isinstance(func, ir.Attribute):
-            if isinstance(func.value, ir.Call) and isinstance(func.value.func, ir.Name) and func.value.func.name == "super":
-                return self._super_call(func.name, self.arguments(node), node)
-            receiver = self.eval(func.value)
-            call = self.arguments(node)
-            return self.call_method(receiver, func.name, call, func)
-        callee = self.eval(func)
-        return self.call(callee, self.arguments(node), getattr(func, "name", ""))
 
     def arguments(self, node: ir.Call) -> Call:
         """Evaluate the arguments of a call."""
@@ -1120,7 +692,7 @@ class Run:
         if isinstance(receiver, (Ext, Mod, Namespace)):
             return self.call(self.attribute(receiver, name, call.node), call, name)
         if isinstance(receiver, Super):
-            return self._super_call(name, call, call.node)
+            return self.super_call(name, call, call.node)
         if isinstance(receiver, Klass):
             member = self.attribute(receiver, name, call.node)
             if isinstance(member, Func) and "classmethod" in member.wrappers:
@@ -1167,7 +739,7 @@ class Run:
         result = library.value_method(self, receiver, name, call)
         if isinstance(result, Updated):
             if func is not None:
-                self._update_receiver(func.value, result.receiver)
+                self.update_receiver(func.value, result.receiver)
                 if isinstance(func.value, ir.Subscript) and isinstance(receiver, Array) and receiver.has_rows:
                     self._update_columns(func.value, receiver, result.receiver)
             return result.value
@@ -1177,9 +749,9 @@ class Run:
         """The table knows what a method taught one of its columns in place: `table["age"].fillna(mean, inplace=True)`."""
         table = self.eval(target.value)
         if isinstance(table, Array) and table.rows == before.rows and isinstance(after, Array) and after.learned - before.learned:
-            self._update_receiver(target.value, table.but(learned=table.learned | after.learned))
+            self.update_receiver(target.value, table.but(learned=table.learned | after.learned))
 
-    def _super_call(self, name: str, call: Call, node: ir.Node) -> Value:
+    def super_call(self, name: str, call: Call, node: ir.Node) -> Value:
         frame = self.frames[-1]
         klass, receiver = frame.klass, frame.receiver
         if klass is None or receiver is None:
@@ -1304,228 +876,12 @@ class Run:
             for name in names:
                 value = call.get(name, names)
                 if value is not None:
-                    self._set_attribute(obj, name, value)
+                    self.set_attribute(obj, name, value)
             library.base_init(self, obj, call)
         library.built(self, obj, call)
         return obj
 
     # -- operators and displays ----------------------------------------------------------------------------------
-
-    def _constant(self, node: ir.Constant) -> Value:
-        constants = self.frames[-1].module.constants
-        known = constants.get(node)
-        if known is None:
-            known = constants[node] = Const(node.value)
-        return known
-
-    def _format(self, node: ir.Format) -> Value:
-        values = [Const(p) if isinstance(p, str) else library.shown(self, self.eval(p), node) for p in node.parts]
-        if all(isinstance(v, Const) for v in values):
-            return constant("".join(str(v.value) for v in values if isinstance(v, Const)))
-        text = "".join(str(v.value) if isinstance(v, Const) else "*" for v in values)
-        merged = library.blend(self, values)
-        merged = merged.but(shown=frozenset[str]().union(*map(library.shown_of, values)))
-        return merged.but(kind="text", owner=None, name=text[:80] if role_of_name(text) or text.startswith("cuda") else "")
-
-    def _subscript(self, node: ir.Subscript) -> Value:
-        value = self.eval(node.value)
-        indices = [self.eval(i) for i in node.index]
-        return library.subscript(self, value, indices, node)
-
-    def _slice(self, node: ir.Slice) -> Value:
-        parts = [NONE if part is None else self.eval(part) for part in (node.lower, node.upper, node.step)]
-        return Seq("slice", parts)
-
-    def _binary(self, node: ir.Binary) -> Value:
-        chain = [node]
-        while isinstance(chain[-1].left, ir.Binary):  # `a + b + c + ...` leans left: no recursion along it
-            chain.append(chain[-1].left)
-        value = self.eval(chain[-1].left)
-        for one in reversed(chain):
-            value = library.binary(self, one, value, one.op, self.eval(one.right))
-        return value
-
-    def _boolean(self, node: ir.Boolean) -> Value:
-        left = self.eval(node.left)
-        known = truth(left)
-        if known is not None:
-            if known is (node.op == "or"):
-                return left
-            return self.eval(node.right)
-        right = self.eval(node.right)
-        other = truth(right)
-        if other is not None and other is (node.op == "or") and isinstance(right, Const) and isinstance(right.value, bool):
-            return right if not isinstance(left, Array) or not left.scores else library.blend(self, [left, right])
-        for side in (left, right):
-            if isinstance(side, Array) and side.kind == "columns":
-                return side  # figures of columns decide, with whatever else
-        cell = library.cell(self, node, left, right)
-        if cell is not None:
-            return cell
-        return (
-            library.blend(self, [left, right]) if not isinstance(left, Obj) and not isinstance(right, Obj) else join(left, right)
-        )
-
-    def _unary(self, node: ir.Unary) -> Value:
-        value = self.eval(node.value)
-        if node.op == "not":
-            known = truth(value)
-            if known is not None:
-                return Const(not known)
-            return library.negated(self, value) if isinstance(value, Array) else UNKNOWN
-        if isinstance(value, Const) and isinstance(value.value, (int, float)):
-            return Const(
-                -value.value
-                if node.op == "-"
-                else ~value.value
-                if node.op == "~" and isinstance(value.value, int)
-                else value.value
-            )
-        if node.op == "~":
-            return library.negated(self, value)
-        if isinstance(value, Array):
-            return value.but(linear=None, sign=-value.sign if node.op == "-" else value.sign)
-        return value
-
-    def _compare(self, node: ir.Compare) -> Value:
-        left = self.eval(node.left)
-        result: Value = UNKNOWN
-        for position, (operator_, right_node) in enumerate(node.rest):
-            right = self.eval(right_node)
-            one = library.compare(self, node, left, operator_, right)
-            result = one if position == 0 else library.blend(self, [result, one])
-            left = right
-        return result
-
-    def _ifexp(self, node: ir.IfExp) -> Value:
-        test = self.eval(node.test)
-        known = truth(test)
-        if known is not None:
-            return self.eval(node.body if known else node.orelse)
-        found: list[Value] = []
-
-        def arm(expression: ir.Expr) -> Callable[[], Flow]:
-            def evaluate() -> Flow:
-                found.append(self.eval(expression))
-                return Flow.NEXT
-
-            return evaluate
-
-        self.branches(node, [arm(node.body), arm(node.orelse)])
-        if all(isinstance(one, Const) for one in found) and library.is_cut(test):
-            return test  # `1 if score > threshold else 0`
-        return library.device_if_any(node.test, *found) or join(found[0], found[1], self.site(node))
-
-    def _collection(self, node: ir.Collection) -> Value:
-        items: list[Value] = []
-        rest: Value | None = None
-        for item in node.items:
-            if isinstance(item, ir.Starred):
-                value = self.eval(item.value)
-                if isinstance(value, Seq) and value.exact:
-                    items.extend(value.items)
-                else:
-                    rest = join_all([library.iterated(self, value, item), *([rest] if rest else [])])
-            else:
-                items.append(self.eval(item))
-        made = Seq(node.kind, items, rest)
-        if self.loops:
-            made.cells["#made"] = self.loops
-        return made
-
-    def _dict(self, node: ir.DictDisplay) -> Value:
-        items: dict[Any, Value] = {}
-        rest: Value | None = None
-        for key_node, value_node in node.items:
-            value = self.eval(value_node)
-            key = self.eval(key_node) if key_node is not None else None
-            spread = as_mapping(value) if key is None else None
-            if spread is not None:
-                items.update(spread.items)
-                rest = spread.rest if rest is None else rest
-            elif isinstance(key, Const) and _hashable(key.value):
-                items[key.value] = value
-            else:
-                rest = value if rest is None else join(rest, value)
-        return Dict(items, rest)
-
-    def _lambda(self, node: ir.Lambda) -> Value:
-        frame = self.frames[-1]
-        outer = () if frame.env is frame.top else (frame.env, *frame.outer)
-        return Func(node, frame.module, outer, None)
-
-    def _comprehension(self, node: ir.Comprehension) -> Value:
-        frame = self.frames[-1]
-        saved = dict(frame.env) if frame.env is not frame.top else None
-        top_saved = dict(frame.top) if saved is None else None
-        outer = self.loops
-        filtered = False
-        members: Sequence[Value] | None = None
-        iterables: list[Value] = []
-        tests: list[Value] = []
-        try:
-            for target, iterable_node, conditions in node.loops:
-                iterable = library.names_if_asked(self.eval(iterable_node), target, conditions)
-                iterables.append(iterable)
-                kind = library.loop_kind(self, target, iterable_node, iterable)
-                if kind is LoopKind.OTHER and library.varies_candidates(self, target, iterable_node, iterable, [node.element]):
-                    kind = LoopKind.CANDIDATE
-                self.loops = (*self.loops, self.loop(node, kind, _target_name(target)))
-                if len(node.loops) == 1 and not conditions:
-                    members = library.unrolled(self, iterable)
-                self.assign(target, counted(library.iterated(self, iterable, iterable_node), self.loops[-1]), target)
-                self.sifting += not isinstance(node.element, ir.Constant)
-                for condition in conditions:
-                    filtered = True
-                    tests.append(self.eval(condition))
-                self.sifting -= not isinstance(node.element, ir.Constant)
-            if members is not None and len(members) <= UNROLL and node.kind in ("list", "generator", "dict"):
-                return self._comprehend_each(node, members)
-            element = self.eval(node.element)
-            value = self.eval(node.value) if node.value is not None else None
-        finally:
-            self.loops = outer
-            if saved is not None:
-                frame.env = saved
-            elif top_saved is not None:
-                for target, _, _ in node.loops:
-                    for name in _target_names(target):
-                        if name in top_saved:
-                            frame.env[name] = top_saved[name]
-                        else:
-                            frame.env.pop(name, None)
-        if node.kind == "dict":
-            library.coded(self, node, iterables)
-            return Dict({}, value if value is not None else element)
-        return library.comprehended(self, node, element, iterables, filtered, tests)
-
-    def _comprehend_each(self, node: ir.Comprehension, members: Sequence[Value]) -> Value:
-        results: list[Value] = []
-        keyed: dict[Any, Value] = {}
-        for member in members:
-            self.assign(node.loops[0][0], member, node)
-            element = self.eval(node.element)
-            if node.value is not None:
-                value = self.eval(node.value)
-                if isinstance(element, Const) and _hashable(element.value):
-                    keyed[element.value] = value
-                else:
-                    results.append(value)
-            else:
-                results.append(element)
-        if node.kind == "dict":
-            return Dict(keyed, join_all(results) if results else None)
-        return Seq("list", results)
-
-    def _yield(self, node: ir.Yield) -> Value:
-        if node.value is not None:
-            self.frames[-1].yields.append(library.yielded(self, self.eval(node.value), self.frames[-1].loops))
-        return UNKNOWN
-
-    def _walrus(self, node: ir.Walrus) -> Value:
-        value = self.eval(node.value)
-        self.assign(node.target, value, node)
-        return value
 
     # -- misc ----------------------------------------------------------------------------------------------------
 
@@ -1572,7 +928,7 @@ class Run:
 
     def report(self, node: ir.Node, values: Iterable[Value], how: str) -> None:
         """Record that what these values carry of scores reaches a reader."""
-        seen = _looked_at(node) if isinstance(node, ir.Expr) else ()
+        seen = looked_at(node) if isinstance(node, ir.Expr) else ()
         if seen and all(isinstance(one, ir.Compare) for one in seen):
             return  # which samples are right, one by one, is no figure
         values = [library.shown(self, value, node) for value in values]
@@ -1604,39 +960,11 @@ def named(value: Value, name: str) -> Value:
     return value
 
 
-def _looked_at(shown: ir.Expr) -> tuple[ir.Expr, ...]:
-    """Calls of a bare expression statement whose result nothing keeps: the expression itself, or what it prints."""
-    if isinstance(shown, ir.Call) and isinstance(shown.func, ir.Name) and shown.func.name in ("print", "display"):
-        return tuple(value for _, value in shown.args)
-    return (shown,)
-
-
-def counted(value: Value, loop: Loop) -> Value:
-    """The variable of a loop over numbers, which remembers its loop."""
-    if isinstance(value, Choice) and all(isinstance(o, Const) and type(o.value) in (int, float) for o in value.options):
-        return Array(kind="scalar", loop=loop)
-    if isinstance(value, Array) and (value.kind == "scalar" or value.kind == "item" and not value.has_rows):
-        return value.but(loop=loop)
-    return value
-
-
 @cache
 def _builtin(name: str) -> Value:
     if hasattr(builtins, name) or name in ("display", "get_ipython", "unicode", "xrange", "raw_input"):
         return Ext(f"builtins.{name}")
     return UNKNOWN
-
-
-def truth(value: Value) -> bool | None:
-    """Whether a value is true, if that is known."""
-    if isinstance(value, Const):
-        try:
-            return bool(value.value)
-        except Exception:  # numpy-like constants do not occur; be safe with odd literals
-            return None
-    if isinstance(value, (Func, Klass, Ext, Mod)):
-        return True
-    return None
 
 
 def _is_none(value: Value) -> bool:
@@ -1648,50 +976,8 @@ def _is_key(indices: Sequence[Value]) -> TypeGuard[Sequence[Const]]:
     return len(indices) == 1 and isinstance(indices[0], Const) and isinstance(indices[0].value, str)
 
 
-def _hashable(value: Any) -> bool:
-    return isinstance(value, (str, int, float, bool, bytes, type(None)))
-
-
 def _expr(node: ir.Node) -> ir.Expr:
     return node  # type: ignore[return-value]
-
-
-@lru_cache(maxsize=4096)  # a test is met in many passes
-def _asked_class(test: ir.Expr) -> str:
-    """The name whose class a test asks for; empty if it asks for none."""
-    if not isinstance(test, (ir.Compare, ir.Call)):
-        return ""
-    for node in ir.walk(test):
-        asked: ir.Expr | None = None
-        if isinstance(node, ir.Attribute) and node.name == "__class__":
-            asked = node.value
-        elif isinstance(node, ir.Call) and isinstance(node.func, ir.Name) and node.args:
-            asked = node.args[0][1] if node.func.name in ("isinstance", "type", "str", "repr") else None
-        if isinstance(asked, ir.Name):
-            return asked.name
-    return ""
-
-
-_WRAPPERS = frozenset({"enumerate", "tqdm", "track", "list", "reversed", "sorted"})
-
-
-def _held(target: ir.Expr, iterable: ir.Expr) -> tuple[str, ir.Expr | None]:
-    """The variable of a loop that is a member of what it goes over, and what that is: `for number, item in enumerate(data)`."""
-    while isinstance(iterable, ir.Call) and isinstance(iterable.func, (ir.Name, ir.Attribute)) and iterable.args:
-        if iterable.func.name not in _WRAPPERS:
-            return "", None
-        if iterable.func.name == "enumerate":
-            if not isinstance(target, ir.Collection) or len(target.items) != 2:
-                return "", None
-            target = target.items[1]
-        iterable = iterable.args[0][1]
-    if isinstance(target, ir.Name) and isinstance(iterable, (ir.Name, ir.Attribute)):
-        return target.name, iterable
-    return "", None
-
-
-def _target_name(target: ir.Expr) -> str:
-    return "_".join(_target_names(target))
 
 
 def _first_name(target: ir.Expr) -> str:
@@ -1699,33 +985,6 @@ def _first_name(target: ir.Expr) -> str:
     if isinstance(target, ir.Collection) and target.items:
         return _first_name(target.items[0])
     return target.name if isinstance(target, (ir.Name, ir.Attribute)) else ""
-
-
-def _target_names(target: ir.Expr) -> list[str]:
-    if isinstance(target, ir.Name):
-        return [target.name]
-    if isinstance(target, ir.Collection):
-        return [name for item in target.items for name in _target_names(item)]
-    return _target_names(target.value) if isinstance(target, ir.Starred) else []
-
-
-def _decorator(node: ir.Expr, run: Run) -> str:
-    """What a decorator means for a call of the function; most mean nothing."""
-    base = node.func if isinstance(node, ir.Call) else node
-    if isinstance(base, ir.Name) and base.name in ("property", "staticmethod", "classmethod", "cached_property"):
-        return "property" if "property" in base.name else base.name
-    if isinstance(base, ir.Attribute) and base.name in ("setter", "getter"):
-        return "setter"
-    value = run.eval(base)
-    if isinstance(value, Ext):
-        entry = lookup(value.path)
-        if entry is not None and entry.is_a("no-grad"):
-            return "no-grad"
-        if entry is not None and entry.is_a("argument"):
-            return "command"
-        if value.path.endswith("cached_property"):
-            return "property"
-    return ""
 
 
 def _join_cells(key: str, values: list[Any], where: Any) -> Any:
@@ -1760,53 +1019,3 @@ def _join_cells(key: str, values: list[Any], where: Any) -> Any:
     if known and all(v == known[0] for v in known) and len(known) == len(values):
         return known[0]
     return "unknown" if any(isinstance(v, str) for v in known) else known[0] if known else None
-
-
-_EXPRESSIONS: dict[type, Callable[[Run, Any], Value]] = {
-    ir.Name: Run._name,
-    ir.Constant: Run._constant,
-    ir.Format: Run._format,
-    ir.Attribute: Run._attribute,
-    ir.Subscript: Run._subscript,
-    ir.Slice: Run._slice,
-    ir.Call: Run._call,
-    ir.Binary: Run._binary,
-    ir.Boolean: Run._boolean,
-    ir.Unary: Run._unary,
-    ir.Compare: Run._compare,
-    ir.IfExp: Run._ifexp,
-    ir.Collection: Run._collection,
-    ir.Starred: lambda run, node: run.eval(node.value),
-    ir.DictDisplay: Run._dict,
-    ir.Lambda: Run._lambda,
-    ir.Comprehension: Run._comprehension,
-    ir.Yield: Run._yield,
-    ir.Await: lambda run, node: run.eval(node.value),
-    ir.Walrus: Run._walrus,
-    ir.Unknown: lambda run, node: UNKNOWN,
-}
-_STATEMENTS: dict[type, Callable[[Run, Any], Flow]] = {
-    ir.Assign: Run._assign,
-    ir.AugAssign: Run._augmented,
-    ir.AnnAssign: Run._annotated,
-    ir.ExprStmt: Run._expression,
-    ir.Return: Run._return,
-    ir.Raise: Run._raise,
-    ir.Delete: Run._delete,
-    ir.If: Run._if,
-    ir.For: Run._for,
-    ir.While: Run._while,
-    ir.With: Run._with,
-    ir.Try: Run._try,
-    ir.Match: Run._match,
-    ir.FunctionDef: Run._function,
-    ir.ClassDef: Run._class,
-    ir.Import: Run._import,
-    ir.ImportFrom: Run._import_from,
-    ir.Global: Run._global,
-    ir.Assert: Run._assert,
-    ir.Jump: Run._jump,
-}
-
-# The semantics of libraries call back into `Run`; they are imported last so that both sides can name each other.
-from mllint_bio.predict import library  # noqa: E402

@@ -572,3 +572,19 @@ def role_of_name(name: str) -> str:
         return _DECLARED[name] if _DECLARED[name] != "full" else ""
     found = {_ROLES[word.lower()] for word in _WORDS.findall(name) if word.lower() in _ROLES}
     return found.pop() if len(found) == 1 else ""
+
+
+def truth(value: Value) -> bool | None:
+    """Whether a value is true, if that is known."""
+    if isinstance(value, Const):
+        try:
+            return bool(value.value)
+        except Exception:  # numpy-like constants do not occur; be safe with odd literals
+            return None
+    if isinstance(value, (Func, Klass, Ext, Mod)):
+        return True
+    return None
+
+
+def hashable(value: Any) -> bool:
+    return isinstance(value, (str, int, float, bool, bytes, type(None)))

@@ -149,7 +149,7 @@ def call_builtin(run: Run, name: str, call_: Call) -> Value:
     if name == "setattr" and len(call_.args) == 3 and isinstance(call_.args[0], Obj):
         for option in options(call_.args[1]):
             if isinstance(option, Const):
-                run._set_attribute(call_.args[0], str(option.value), call_.args[2])
+                run.set_attribute(call_.args[0], str(option.value), call_.args[2])
             else:
                 call_.args[0].subject.unknown_arguments = True
         return NONE

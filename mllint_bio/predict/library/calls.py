@@ -658,7 +658,7 @@ def _shuffle_in_place(run: Run, entry: Entry, call_: Call, first: Value, operati
     shuffled = first.but(ordered="shuffled", order=site, linear=None)
     node = call_.node
     if isinstance(node, ir.Call) and node.args:
-        run._update_receiver(node.args[0][1], shuffled)
+        run.update_receiver(node.args[0][1], shuffled)
     return NONE
 
 

@@ -621,7 +621,7 @@ def inplace(run: Run, entry: Entry, call: Call) -> Value:
     if isinstance(copy, Const) and copy.value is True:
         return changed
     if isinstance(call.node, ir.Call) and call.node.args:
-        run._update_receiver(call.node.args[0][1], changed)
+        run.update_receiver(call.node.args[0][1], changed)
     return NONE
 
 
