@@ -64,7 +64,8 @@ def loader(run: Run, entry: Entry, call: Call) -> Value:
         index = chosen.cells.get("#index")
         if isinstance(index, Array) and index.kind in ("index", "array", "unknown") and data.has_rows:
             moved = index.rows.moved(index.base, data.rows) if index.base.known else UNKNOWN_ROWS
-            data = data.but(rows=moved if moved.known else data.rows.some((repr(index.rows), index.name)))
+            rows = moved if moved.known else data.rows.some((repr(index.rows), index.name))
+            data = data.but(rows=rows, name=index.name if role_of_name(index.name) else data.name)
     nodes = call.get(entry.get("indices") or "", entry.params)
     if nodes is not None and data.has_rows:
         data = _among(run, data, data_of(nodes), call.node)
