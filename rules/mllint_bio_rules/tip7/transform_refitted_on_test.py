@@ -58,25 +58,27 @@ class TransformRefittedOnTest(Rule):
     remedy = "Fit on the training rows and only `transform` the others."
 
     def check(self, trace: Trace) -> Iterator[Finding]:
-        """Pairs of fits of one kind of transform, the first on training rows, the second on rows that nothing trains on."""
+        """Pairs of fits of one kind of transform, one on training rows, one on rows that nothing trains on."""
         declared = trace.options.get("protocol") == "per-cohort-standardised"
         fits = [f for f in trace.of(Fit) if kind_of(f) or f.role in CODES]
         told = set()
         for again in fits:
-            before = [f for f in fits if f is not again and self._sibling(f, again) and self._apart(trace, f, again)]
-            if not before or again.at in told or self._trained_on(trace, again.data) or self._agrees(trace, again):
+            if again.at in told or self._trained_on(trace, again.data) or self._agrees(trace, again):
                 continue
-            if not self._trained_on(trace, before[-1].data) or not (used := self._used(trace, again)):
+            others = [f for f in fits if f is not again and self._sibling(f, again) and self._apart(trace, f, again)]
+            others = [f for f in others if self._trained_on(trace, f.data)]
+            if not others or not (used := self._used(trace, again)):
                 continue
-            if used == "named" and kind_of(again) in NEW_COLUMNS and not self._shapes(trace, before):
+            if used == "named" and kind_of(again) in NEW_COLUMNS and not self._shapes(trace, others):
                 continue  # components that nobody trains on are a picture of each part
             told.add(again.at)
-            proven = used == "read" and before[-1].data.rows.disjoint(again.data.rows)
+            first = next((f for f in reversed(others) if f.id < again.id), others[0])
+            proven = used == "read" and first.data.rows.disjoint(again.data.rows)
             kind = kind_of(again)
             yield self.finding(
                 again,
                 f"`{again.subject.label}` is fitted again on evaluation rows; the training rows were transformed by another fit.",
-                evidence=[("fitted on training rows here", before[-1])],
+                evidence=[("fitted on training rows here", first)],
                 severity=Severity.INFO if declared else None,
                 confidence=Confidence.CERTAIN if proven else Confidence.LIKELY,
                 variant="codes" if again.role in CODES else "decompose" if kind in NEW_COLUMNS else "scale",
