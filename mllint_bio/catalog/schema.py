@@ -230,7 +230,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], tuple[str, ...], str]] = {
     "stream": (lambda v: v in STREAMS, ("generator", "draw"), "stream that it draws from"),
     "form": (
         lambda v: v in ("call", "object"),
-        ("splitter", "loss", "metric", "resampler", "activation"),
+        ("splitter", "loss", "metric", "resampler", "activation", "layer"),
         "function, or object that acts later",
     ),
     "parts": (_strings, ("splitter",), "roles of the parts in order"),

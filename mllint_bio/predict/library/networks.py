@@ -372,7 +372,7 @@ def _chain(run: Run, children: Sequence[Obj], call: Call) -> Value:
 
 def layer(run: Run, entry: Entry, call: Call) -> Value:
     """Construct a layer, a container of layers, or apply a wrapper to a module."""
-    if entry.path.startswith("torch.nn.functional."):
+    if entry.path.startswith("torch.nn.functional.") or entry.get("form") == "call":
         return _functional(run, entry, call)
     subject = subjects.make_subject(run, entry, call)
     children = [o for v in call.everything() for o in objects_in(v, 3)]
