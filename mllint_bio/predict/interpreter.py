@@ -149,6 +149,7 @@ class Run:
         self.cuts: list[tuple[Frame, bool, Array]] = []  # `if` on a predicted score: where, whether it has an `else`, the label
         self.put_into: dict[int, frozenset[str]] = {}  # Fit event -> the columns of a table that what it made was put into
         self.columns: dict[str, list[int]] = {}  # column -> Fit events of statistics of that column by group
+        self.columns_written: dict[Any, int] = {}  # (source of rows, column) -> how often the program wrote it
         self.samples: dict[Rows, Any] = {}  # rows drawn by `sample` -> what a later `drop` of them needs to tell of the split
         self.slices: dict[Any, tuple[Rows, Site]] = {}  # (table, order, boundary) -> the first part cut there
         self.sliced: set[Any] = set()  # keys of `slices` whose second part was seen

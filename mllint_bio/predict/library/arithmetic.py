@@ -20,6 +20,7 @@ from mllint_bio.predict.library.contents import (
     blend,
     bound_of,
     column_key,
+    column_of,
     is_column,
     is_of_each_column,
     of_columns,
@@ -309,7 +310,7 @@ def _compared(run: Run, node: ir.Compare, left: Value, op: str, right: Value) ->
     if (a.prediction is not None or b.prediction is not None) and not named:  # another column of a table of predictions
         return compare_prediction(run, node, a, op, b, right)
     if a.has_rows and isinstance(right, Const) and a.kind not in ("scalar", "item", "batch"):
-        column = (a.rows, a.column or a.name)
+        column = column_of(run, a.rows, a.column or a.name)
         if op in ("==", "!="):
             return a.but(kind="mask", mask=(Equals(column, right.value), op == "=="), linear=None)
         return a.but(kind="mask", mask=((column, _positive(op), right.value), op in ("<", "<=")), linear=None)
@@ -332,7 +333,7 @@ def _same_value(run: Run, node: ir.Compare, a: Array, op: str, other: Value) -> 
     elif isinstance(other, Array) and other.kind == "config" and other.name:
         known = other.name  # an option is read again wherever it is needed
     rows = a.rows if a.has_rows else run.first_use(a, node)
-    return EqualsValue((rows, column), known), op == "=="
+    return EqualsValue(column_of(run, rows, column), known), op == "=="
 
 
 def _positive(op: str) -> str:
@@ -457,7 +458,7 @@ def negated(run: Run, value: Value) -> Value:
         if value.kind == "noise" and value.order is not None:
             return Array(kind="mask", mask=(RandomMask(value.order), False))
         if value.mask is None and value.kind in ("array", "table") and is_column(value):
-            return value.but(kind="mask", mask=(column_key(value), False))
+            return value.but(kind="mask", mask=(column_key(run, value), False))
         return value.but(
             mask=(value.mask[0], not value.mask[1]) if value.mask is not None else None, kind="mask" if value.mask else value.kind
         )

@@ -357,10 +357,35 @@ def is_column(index: Array) -> bool:
     return bool(index.column) and index.has_rows and index.prediction is None and index.mask is None
 
 
-def column_key(index: Array) -> Hashable:
+def column_key(run: Run, index: Array) -> Hashable:
     """Key of the rows that a column of yes and no marks; those of two roles (`train_mask`, `test_mask`) mark different rows."""
     role = role_of_name(index.column)
-    return Equals(("marks", index.rows), role) if role else ("marks", index.rows, index.name, index.column)
+    if not role:
+        return "marks", index.name, column_of(run, index.rows, index.column)
+    times = _times_written(run, index.rows, index.column)
+    # Columns of two roles have one key as long as each of them is written at most once.
+    return Equals(("marks", index.rows, times) if times > 1 else ("marks", index.rows), role)
+
+
+def column_of(run: Run, rows: Rows, name: str) -> tuple[Hashable, ...]:
+    """Key of a column as it stands now: when the program writes it anew, its values mark other rows than before."""
+    times = _times_written(run, rows, name)
+    return (rows, name, times) if times else (rows, name)
+
+
+def _times_written(run: Run, rows: Rows, name: str) -> int:
+    return run.columns_written.get((_source_of(rows), name), 0)
+
+
+def column_written(run: Run, rows: Rows, name: str) -> None:
+    """A column of a table gets other values."""
+    column = (_source_of(rows), name)
+    run.columns_written[column] = run.columns_written.get(column, 0) + 1
+
+
+def _source_of(rows: Rows) -> Hashable:
+    steps = rows.steps()
+    return steps[0] if steps else rows
 
 
 def key_of(index: Array) -> Any:

@@ -361,5 +361,5 @@ def class_of_rows(rows: Rows) -> Hashable:
     """What tells rows that were picked by their label from those of the other labels; None for rows picked otherwise."""
     for step in rows.steps()[-1:]:
         if isinstance(step, Selection) and isinstance(step.key, Equals) and isinstance(step.key.column, tuple):
-            return step if _CLASS_NAME.search(str(step.key.column[-1])) else None
+            return step if _CLASS_NAME.search(str(step.key.column[1])) else None
     return None

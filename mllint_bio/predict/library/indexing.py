@@ -23,6 +23,7 @@ from mllint_bio.predict.library.contents import (
     as_drawn,
     bound_of,
     column_key,
+    column_written,
     data_of,
     holds_parts,
     is_column,
@@ -422,7 +423,7 @@ def by_array(run: Run, value: Array, index: Array, node: ir.Node, rowwise: bool)
         return value.but(rows=value.rows.some(run.first_use(index, node)))
     marks = index.kind in ("item", "batch") and index.rows == value.rows and is_column(index) and role_of_name(index.column)
     if marks:  # of the one graph that a data set holds, or of the part in a batch: `data.test_mask`
-        return value.but(rows=value.rows.select(column_key(index), True), name=index.column)
+        return value.but(rows=value.rows.select(column_key(run, index), True), name=index.column)
     part = index.kind in ("batch", "table", "unknown") and role_of_name(index.name) and index.prediction is None
     if part and index.rows != value.rows and value.has_rows and _within(index.rows, value.rows):
         return value.but(rows=index.rows, name=index.name)  # of a graph, or of the arrays, that one file holds
@@ -448,7 +449,7 @@ def by_array(run: Run, value: Array, index: Array, node: ir.Node, rowwise: bool)
         return value.but(rows=index.rows, name=value.name)  # a look-up by a column of another table: one row for each of its rows
     if value.has_rows and index.kind in ("array", "table", "unknown") and is_column(index):
         role = role_of_name(index.column)  # `data.test_mask`
-        return value.but(rows=value.rows.select(column_key(index), True), name=index.column if role else value.name)
+        return value.but(rows=value.rows.select(column_key(run, index), True), name=index.column if role else value.name)
     if value.has_rows and (index.kind in ("array", "table", "unknown", "noise") or (rowwise and index.kind == "unique")):
         return value.but(rows=value.rows.some(("by", key_of(index), run.site(node) if not key_of(index) else None)))
     if value.kind == "index" and value.has_rows:  # positions within a list of positions
@@ -622,6 +623,9 @@ def _note_slice(run: Run, node: ir.Node, value: Array, rows: Rows, boundary: Bou
 
 def with_content(run: Run, receiver: Array, where: Any, value: Value, node: ir.Node) -> Value:
     """The data value after `receiver[where] = value` or `receiver.name = value`: it carries the facts of what was put in."""
+    table = receiver.owner[0] if receiver.kind == "indexer" and isinstance(receiver.owner, tuple) else receiver
+    for name in (where,) if isinstance(where, str) else _written_names(where[-1]) if where else ():
+        column_written(run, table.rows, name)
     if isinstance(value, Const) and not isinstance(where, str):
         cut: Array | None = next((one for one in where if is_cut(one)), None)
         if cut is not None and (receiver.prediction is not None or not receiver.has_rows) and receiver.kind != "indexer":
