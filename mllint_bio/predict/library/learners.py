@@ -90,6 +90,15 @@ def steps(obj: Obj) -> tuple[Obj, ...]:
     return found if isinstance(found, tuple) else ()
 
 
+# What a selector or a model found out about the columns: indexing by it chooses them.
+_OF_COLUMNS = frozenset(
+    {
+        *("feature_importances_", "coef_", "components_", "scores_", "pvalues_", "ranking_", "support_", "support_weak_"),
+        *("k_feature_idx_", "k_feature_names_", "best_idx_", "best_feature_names_"),
+    }
+)
+
+
 def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
     """Attributes of learners that tell something: best scores, coefficients, the chosen estimator."""
     if not obj.is_a("estimator", "tuner", "composer", "fitted-transform", "imputer", "feature-selector", "calibrator", "trainer"):
@@ -113,7 +122,7 @@ def attribute(run: Run, obj: Obj, name: str, node: ir.Node) -> Value | None:
         return Array(kind="config", name=name, owner="tuned", chosen=searches)  # an argument from here was tuned
     if name in ("classes_", "n_features_in_"):
         return Array(kind="config", name=name)
-    if name in ("feature_importances_", "coef_", "components_", "scores_", "pvalues_", "ranking_", "support_"):
+    if name in _OF_COLUMNS:
         learned = learned_of(obj)
         if isinstance(data, Array) and obj.is_a("estimator", "tuner") and name in ("feature_importances_", "coef_"):
             number = obj.cells.get("#fit")
