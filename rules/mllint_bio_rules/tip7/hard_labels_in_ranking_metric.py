@@ -53,6 +53,13 @@ class HardLabelsInRankingMetric(Rule):
             if score.family != "score" or made is None or made.output != "label" or score.at in told:
                 continue
             told.add(score.at)
+            if made.subject.is_a("scorer-factory"):
+                yield self.finding(
+                    score,
+                    f"`{score.metric}` needs scores, but a scorer made by `{made.subject.label}` gives it predicted labels.",
+                    remedy='Say `response_method="predict_proba"`, or name the metric: `scoring="roc_auc"`.',
+                )
+                continue
             source = trace.event(made.event) if made.event >= 0 else None
             yield self.finding(
                 score,
