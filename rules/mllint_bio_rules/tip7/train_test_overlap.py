@@ -20,8 +20,9 @@ class TrainTestOverlap(Rule):
     ## What it does
     Reports evaluation rows that overlap the training rows of the scored model: slices that intersect (`X[:800]`, `X[700:]`),
     two independent random draws from one table, a test set that is the whole table, a model fitted on all rows and scored on
-    the part called test, validation data cut from the training rows that are all fitted (`val-in-train`), a network that is
-    built before a loop over folds, learns in every one and is scored in every one (`carried-over`).
+    the part called test, a model that learns the test part and is scored on it while others learn the rest, validation data
+    cut from the training rows that are all fitted (`val-in-train`), a network that is built before a loop over folds, learns
+    in every one and is scored in every one (`carried-over`).
 
     Not reported: complements (`df.drop(train.index)`, masks and their negation), adjacent slices, folds of one splitter, the
     whole table scored by a program without held-out score (MLB701), a last refit on all rows.
@@ -93,8 +94,10 @@ class TrainTestOverlap(Rule):
     def _overlap(self, trace: Trace, score: Score) -> tuple[Event | None, Confidence]:
         """The place that makes the overlap, None without one."""
         rows, fitted = score.data.rows, score.fitted
-        if score.cross_validated or score.subject is None or rows == fitted or in_fold(rows) or in_fold(fitted):
+        if score.cross_validated or score.subject is None or in_fold(rows) or in_fold(fitted):
             return None, Confidence.LIKELY
+        if rows == fitted:
+            return _of_the_test_part(trace, score), Confidence.LIKELY
         made, cut = split_of(trace, rows), split_of(trace, fitted)
         if made is not None and cut is not None and trace.exclusive(made, cut):
             return None, Confidence.LIKELY  # a run makes one of the two divisions
@@ -118,6 +121,23 @@ class TrainTestOverlap(Rule):
             return score, Confidence.CERTAIN if made else Confidence.LIKELY
         fits = trainings_of(trace, score.subject, score)
         return fits[-1] if fits else score, Confidence.CERTAIN if made else Confidence.LIKELY
+
+
+def _of_the_test_part(trace: Trace, score: Score) -> Fit | None:
+    """The fit of a model that learns from the test part and is scored nowhere else, while others learn from the rest."""
+    held = split_of(trace, score.data.rows)
+    if held is None or score.data.named_role != "test" or not trace.reported(score) or score.subject is None:
+        return None
+    fits = trainings_of(trace, score.subject, score)
+    fit = next((one for one in reversed(fits) if isinstance(one, Fit)), None)
+    if fit is None or fit.target is None or fit.data.named_role != "test":
+        return None
+    if fit.data.prediction is not None or fit.target.prediction is not None:  # a trend line, a model that explains another
+        return None
+    if any(s.subject is score.subject and s.data.rows != s.fitted for s in trace.scores):
+        return None
+    rest = any(one.subject is not score.subject and one.data.rows.disjoint(fit.data.rows) for one in trace.trainings)
+    return fit if rest else None
 
 
 # Their `fit` starts anew, whatever they were before.
