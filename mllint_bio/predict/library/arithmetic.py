@@ -23,6 +23,7 @@ from mllint_bio.predict.library.contents import (
     column_of,
     is_column,
     is_of_each_column,
+    joined_path,
     of_columns,
     same_subject,
 )
@@ -94,6 +95,9 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
         return Seq(left.kind, (), one.but(owner="repeated") if table and isinstance(one, Array) else one)
     if op in ("+", "%") and names_device(left):
         return Array(kind="text", name=str(left.value))  # type: ignore[attr-defined]
+    if op == "/" and (_is_text(left) or _is_text(right)):
+        merged = blend(run, [left, right])
+        return merged if merged.has_rows or merged.scores else joined_path([left, right])
     a, b = as_array(left), as_array(right)
     if a is None or b is None:
         return blend(run, [left, right])
@@ -158,6 +162,11 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
     return result.but(scores=result.scores | handwritten, linear=None, mask=None, sign=_sign(left, a, op, right, b))
 
 
+def _is_text(value: Value) -> bool:
+    """Whether a value is a text: only paths are divided by one."""
+    return isinstance(value.value, str) if isinstance(value, Const) else isinstance(value, Array) and value.kind == "text"
+
+
 _TURNED = frozenset({"T", "mT", "H", "transpose", "t"})
 
 
@@ -208,6 +217,8 @@ def _fold(a: Any, op: str, b: Any) -> Value:
         if isinstance(a, str):
             if op == "%" and isinstance(b, (int, float, str)) and not _WIDE.search(a):
                 return constant(a % b)
+            if op == "/" and isinstance(b, str):
+                return joined_path([Const(a), Const(b)])
             return constant(a + b) if op == "+" and isinstance(b, str) else UNKNOWN
         if not isinstance(a, (int, float)) or not isinstance(b, (int, float)):
             return UNKNOWN

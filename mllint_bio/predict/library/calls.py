@@ -103,7 +103,7 @@ def _uncatalogued(run: Run, path: str, call_: Call) -> Value:
     if path in ("sys.exit", "os._exit", "os.abort") or path.endswith(".exit") and path.startswith(("sys", "os")):
         return Ext("!exit")
     if path.startswith(("os.path.", "pathlib.")):
-        return _path_call(call_)
+        return contents.joined_path(call_.args)
     if path.startswith(("functools.partial",)) and call_.args:
         return Partial(call_.args[0], tuple(call_.args[1:]), dict(call_.kwargs))
     if path in _DELAYED and call_.args:
@@ -231,16 +231,6 @@ def _score_of_unknown(run: Run, name: str, call_: Call, result: Value) -> Value:
         if isinstance(result, Array):
             return result.but(scores=result.scores | {number}, rows=predicted[0].rows, name=predicted[0].name)
     return result
-
-
-def _path_call(call_: Call) -> Value:
-    parts = [v.value if isinstance(v, Const) else v.name if isinstance(v, Array) else "" for v in call_.args]
-    text = "/".join(str(p) for p in parts if p)
-    if all(isinstance(v, Const) for v in call_.args) and call_.args:
-        return constant(text if parts[-1] or not text else f"{text}/")  # an empty last part makes it a folder
-    merged = [a for v in call_.args for a in arrays_in(v)]
-    unordered = next((a.unordered for a in merged if a.unordered), None)
-    return Array(kind="text", name=text[:120], unordered=unordered)
 
 
 def unknown_call(run: Run, callee: Value, name: str, call_: Call) -> Value:
@@ -476,10 +466,13 @@ def _ignored(run: Run, entry: Entry, call_: Call) -> Value:
         return same
     found = passed_on(run, call_)
     named = found is UNKNOWN or isinstance(found, Array) and found.kind == "param"  # what is joined to a path is a path
-    return _path_call(call_) if named and entry.path in _PATHS else found
+    return contents.joined_path(call_.args) if named and entry.path in _PATHS else found
 
 
-_PATHS = frozenset(f"os.path.{name}" for name in ("join", "expanduser", "abspath", "realpath"))
+_PATHS = frozenset(
+    [f"os.path.{name}" for name in ("join", "expanduser", "abspath", "realpath")]
+    + [f"pathlib.{name}" for name in ("Path", "PurePath", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")]
+)
 
 
 _LAYOUT = frozenset({"columns", "dtype", "device", "name"})  # what a table or tensor without rows may be given

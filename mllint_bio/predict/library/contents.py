@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from mllint_bio.events import Subject
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call
-from mllint_bio.predict.values import UNKNOWN, Array, Choice, Const, Dict, Func, Obj, Seq, Value, join_all, role_of_name, turn
+from mllint_bio.predict.values import (
+    UNKNOWN,
+    Array,
+    Choice,
+    Const,
+    Dict,
+    Func,
+    Obj,
+    Seq,
+    Value,
+    constant,
+    join_all,
+    role_of_name,
+    turn,
+)
 from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, Rows, Source, source
 
 if TYPE_CHECKING:
@@ -251,6 +265,17 @@ def _common_rows(found: Sequence[Array]) -> Rows:
 def absorb(run: Run, call: Call, name: str = "") -> Value:
     """Result of a call that is not followed: it depends on all arguments, and holds an unknown subset of their rows."""
     return _unresolved_result(run, call, name)
+
+
+def joined_path(parts: Sequence[Value]) -> Value:
+    """The path that these make: what is known of it, with all of it known if all parts are."""
+    texts = [v.value if isinstance(v, Const) else v.name if isinstance(v, Array) else "" for v in parts]
+    text = "/".join(str(t) for t in texts if t)
+    if all(isinstance(v, Const) for v in parts) and parts:
+        return constant(text if texts[-1] or not text else f"{text}/")  # an empty last part makes it a folder
+    merged = [a for v in parts for a in arrays_in(v)]
+    unordered = next((a.unordered for a in merged if a.unordered), None)
+    return Array(kind="text", name=text[:120], unordered=unordered)
 
 
 def passed_on(run: Run, call: Call) -> Value:
