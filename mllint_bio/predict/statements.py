@@ -54,6 +54,8 @@ def _augmented(run: Run, node: ir.AugAssign) -> Flow:
         library.extend(run, current, value)
         return Flow.NEXT
     result = library.binary(run, node, current, node.op, value)
+    if node.op == "+" and run.loops and isinstance(result, Array) and isinstance(value, Array):
+        result = library.votes(result)
     if run.counting and isinstance(value, Const):  # hits are counted one by one
         hits = (library.told_by_class(run, node.target, hit) for hit, _ in run.counting)
         scores = frozenset[int]().union(*(hit.scores for hit in hits))

@@ -8,7 +8,7 @@ loops, selections and reports; `calls` brings a call of a library name to the on
 needs a module that needs it.
 """
 
-from mllint_bio.predict.library.arithmetic import binary, compare, negated
+from mllint_bio.predict.library.arithmetic import binary, compare, negated, votes
 from mllint_bio.predict.library.builtin import class_of
 from mllint_bio.predict.library.calls import (
     call,
@@ -109,6 +109,7 @@ __all__ = [
     "unrolled",
     "value_method",
     "varies_candidates",
+    "votes",
     "with_content",
     "within_test",
     "yielded",

@@ -159,7 +159,22 @@ def binary(run: Run, node: ir.Node, left: Value, op: str, right: Value) -> Value
             result = result.but(prediction=kept.prediction)
     else:
         result = result.but(activation="")
+        added = op == "+" and isinstance(left, Array) and isinstance(right, Array) and not _is_listed(node)
+        if added and a.prediction is not None and b.prediction is not None:
+            result = votes(result)
     return result.but(scores=result.scores | handwritten, linear=None, mask=None, sign=_sign(left, a, op, right, b))
+
+
+def _is_listed(node: ir.Node) -> bool:
+    """Whether what is added is written as a list, which is put behind another: `called + labels.tolist()`."""
+    added = node.right if isinstance(node, ir.Binary) else None
+    return isinstance(added, ir.Call) and getattr(added.func, "name", "") in ("list", "tolist")
+
+
+def votes(value: Array) -> Array:
+    """Labels that were added up, of several models for one sample: a count of votes, which ranks samples."""
+    labels = value.prediction is not None and value.prediction.output == "label" and value.kind != "hits" and not value.scores
+    return value.but(prediction=as_output(value.prediction, "unknown")) if labels else value
 
 
 def _is_text(value: Value) -> bool:

@@ -10,6 +10,7 @@ from mllint_bio.catalog import Entry
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call, Super
 from mllint_bio.predict.library import contents, growth, iteration, notes, results, scoring
+from mllint_bio.predict.library.arithmetic import votes
 from mllint_bio.predict.library.choices import choose, unrolled
 from mllint_bio.predict.library.contents import blend, data_of, objects_in, scores_of, text_of
 from mllint_bio.predict.values import (
@@ -107,6 +108,8 @@ def call_builtin(run: Run, name: str, call_: Call) -> Value:
     if name == "sum":
         merged = blend(run, call_.everything())
         scoring.as_figure(run, merged.scores)
+        if isinstance(first, Seq) and merged.has_rows:  # array upon array
+            merged = votes(merged)
         return contents.condensed(merged.but(kind="figure" if merged.scores or merged.prediction else merged.kind), "sum")
     if name in (
         "list",

@@ -23,6 +23,7 @@ from mllint_bio.predict.library.arithmetic import (
     negated,
     product,
     values_and_indices,
+    votes,
 )
 from mllint_bio.predict.library.choices import choose
 from mllint_bio.predict.library.contents import (
@@ -86,6 +87,7 @@ def apply_method(run: Run, value: Array, described: catalog.Method, call: Call, 
     return result
 
 
+_SUMS = ("sum", "nansum", "mean", "nanmean", "average")
 _COMPARISONS = ("greater", "greater_equal", "less", "less_equal")
 _OPERATORS = {
     "sub": "-",
@@ -233,6 +235,8 @@ class Operation:
             site = self.run.site(self.call.node)
             owner = Aggregate(value.view(), site, value.column, self.name) if value.has_rows else None
             return value.but(kind="table", rows=value.rows.derived(site, "aggregate", self.run.branch), owner=owner)
+        if self.name in _SUMS and (self.argument("axis") or self.argument("dim")):
+            value = votes(value)
         if self.over_columns():
             pair = self.name in ("max", "min", "sort", "topk")
             if value.prediction is not None and pair:
