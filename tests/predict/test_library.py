@@ -513,3 +513,39 @@ def test_mode_switched_by_name_is_not_certain(run: Run) -> None:
         """
     )
     assert [predict.mode_dependent for predict in trace.of(Predict)] == [True, None, True]
+
+
+def test_positions_of_a_sequential_search_choose_columns(run: Run) -> None:
+    trace = run(
+        TABLES
+        + """
+from mlxtend.feature_selection import SequentialFeatureSelector
+from sklearn.metrics import f1_score
+from sklearn.model_selection import train_test_split
+from sklearn.svm import SVC
+found = SequentialFeatureSelector(SVC(), k_features=50).fit(X, y)
+chosen = X[:, found.k_feature_idx_]
+X_train, X_test, y_train, y_test = train_test_split(chosen, y, random_state=0)
+print(f1_score(y_test, SVC().fit(X_train, y_train).predict(X_test)))
+"""
+    )
+    (leak,) = trace.leaks()
+    assert leak[0].role == "feature-selector.supervised"
+
+
+def test_median_of_what_is_no_gap_is_of_all_rows(run: Run) -> None:
+    trace = run(
+        """
+import pandas as pd
+from sklearn.metrics import f1_score
+from sklearn.model_selection import train_test_split
+from sklearn.svm import SVC
+women = pd.read_csv("women.csv")
+women.loc[women["bmi"] == 0, "bmi"] = women.loc[women["bmi"] != 0, "bmi"].median()
+train, test = train_test_split(women, random_state=0)
+model = SVC().fit(train[["bmi"]], train["diabetes"])
+print(f1_score(test["diabetes"], model.predict(test[["bmi"]])))
+"""
+    )
+    (leak,) = trace.leaks()
+    assert leak[0].method == "fill"
