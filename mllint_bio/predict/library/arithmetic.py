@@ -45,7 +45,7 @@ from mllint_bio.predict.values import (
     join_all,
     options,
 )
-from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, EqualsValue, Part, union
+from mllint_bio.rows import UNKNOWN_ROWS, Bound, Equals, EqualsValue, Part, Rows, Selection, union
 
 if TYPE_CHECKING:
     from mllint_bio.predict.interpreter import Run
@@ -293,9 +293,22 @@ def filled(run: Run, value: Array, other: Value | None, method: str) -> Array:
     if stat is None or not value.has_rows:
         return value
     rows, site, learned, measure = stat.stat
+    if _leaves_out_gaps(rows, stat.column or value.name, value.rows):
+        rows, stat = value.rows, stat.but(rows=value.rows)
     subject = same_subject(run, site, Subject(api=f"statistic.{measure}", role="statistic", at=site))
     number = run.emit(Fit, site, subject=subject, role="statistic", data=stat.view(), method=method)
     return value.but(learned=value.learned | learned | {Learned(number, "statistic", rows)})
+
+
+def _leaves_out_gaps(rows: Rows, column: str, table: Rows) -> bool:
+    """Whether rows are a table without those where a column has the number that stands for a gap: its statistic there is that of
+    the table (`x[x != 0].median()`)."""
+    step = next(iter(rows.steps()[-1:]), None)
+    if not isinstance(step, Selection) or step.positive or table.select(step.key, False) != rows:
+        return False
+    of, constant = (step.key.column, step.key.constant) if isinstance(step.key, Equals) else (None, None)
+    number = isinstance(constant, (int, float)) and not isinstance(constant, bool)
+    return number and isinstance(of, tuple) and bool(column) and of[1] == column
 
 
 def _is_statistic(array: Array) -> bool:

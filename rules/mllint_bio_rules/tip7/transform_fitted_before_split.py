@@ -20,6 +20,11 @@ LEARNS = {
     "representation": "its representation",
     "hand-written": "its statistic",
 }
+_FILLS = {
+    "fillna": "`fillna` puts in a statistic of",
+    "fill": "Gaps are filled with a statistic of",
+    "replace": "Gaps are filled with a statistic of",
+}
 
 
 class TransformFittedBeforeSplit(Rule):
@@ -87,8 +92,7 @@ class TransformFittedBeforeSplit(Rule):
                 if same in told:
                     continue
                 told.add(same)
-                filled = leak.fit.method == "fillna"
-                what = "`fillna` puts in a statistic of" if filled else f"The column statistic `{leak.fit.method}` is taken over"
+                what = _FILLS.get(leak.fit.method) or f"The column statistic `{leak.fit.method}` is taken over"
                 message = f"{what} {leak.use}{declared}."
             yield self.finding(
                 leak.fit,
