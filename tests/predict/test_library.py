@@ -11,9 +11,11 @@ from mllint_bio.events import (
     Draw,
     Fit,
     Generator,
+    Load,
     Loader,
     Predict,
     Report,
+    Resample,
     Score,
     Select,
     Split,
@@ -549,3 +551,31 @@ print(f1_score(test["diabetes"], model.predict(test[["bmi"]])))
     )
     (leak,) = trace.leaks()
     assert leak[0].method == "fill"
+
+
+class TestTablesFromFiles:
+    """Tables that a loop puts together from files."""
+
+    @pytest.mark.parametrize(
+        ("start", "grow"),
+        [
+            ("pd.DataFrame()", "table = pd.concat([table, part])"),
+            ("None", "table = part if table is None else pd.concat([table, part])"),
+        ],
+    )
+    def test_rows_of_a_growing_table(self, run: Run, start: str, grow: str) -> None:
+        """Its rows are those of the files, each once: known for what is learned of them, and no copies."""
+        trace = run(
+            f"""
+            import pandas as pd
+            from sklearn.preprocessing import StandardScaler
+            table = {start}
+            for number in range(20):
+                part = pd.read_csv(f"plate_{{number}}.csv")
+                {grow}
+            StandardScaler().fit(table)
+            """
+        )
+        (fit,), (load,) = trace.of(Fit), trace.of(Load)
+        assert fit.data.rows == load.data.rows
+        assert not list(trace.of(Resample))

@@ -22,7 +22,7 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
     """Rows below each other; the union of the parts, in blocks."""
     members: Sequence[Array] = [part for part in parts if part.kind not in ("scalar", "config")]
     filled = [part for part in members if part.kind != "empty"]
-    if all(part.prediction is not None or part.kind in ("batch", "item") for part in filled):
+    if all(part.prediction is not None or part.kind in ("batch", "item") or _read_in_this_loop(run, part) for part in filled):
         members = filled or members  # what is read from files round by round is of other rows each time
     if over_columns:
         return side_by_side(run, members)
@@ -42,9 +42,13 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
     repeated = any(part.owner == "repeated" for part in members)
     appended = bool(run.loops) and isinstance(call.node, ir.Call) and getattr(call.node.func, "name", "") == "append"
     grown = appended or any(part.kind == "empty" or part.owner == "grown" for part in parts)  # each round by other rows
-    twice = len(members) > 1 and (bool(augmented) or not grown and _same_origin_twice(members))
+    twice = not grown and _same_origin_twice(members)
+    place = (run.site(call.node), run.calls)
+    if twice and place not in run.doubled:
+        twice = not _of_earlier_rounds(run, members)
+    twice = len(members) > 1 and (bool(augmented) or twice)
     # A table that a loop makes longer meets the rows of an earlier round again only because rounds are not told apart.
-    twice = run.doubled.setdefault((run.site(call.node), run.calls), twice) and twice
+    twice = run.doubled.setdefault(place, twice) and twice
     if rows.known and (repeated or twice) and not run.inside_forward:
         made = rows.derived(run.site(call.node), "augment" if augmented else "copy", run.branch)
         run.emit(
@@ -86,12 +90,23 @@ def _grown_from_one_table(run: Run, members: Sequence[Array], site: Site) -> Arr
         return None
     if growing[0].kind != "empty" and growing[0].rows.steps() and growing[0].rows.steps()[-1] != Subset(site):
         return None  # a table that another loop made, and more below it
-    one, source = added[0], added[0].rows.steps()[:1]
-    loads = [event for event in run.events if isinstance(event, Load) and event.data.rows.steps()[:1] == source]
-    if not loads or any(run.loops[-1] in event.loops for event in loads):
+    one = added[0]
+    if _read_in_this_loop(run, one) is not False:
         return None
     merged = blend(run, [*growing, one])
     return merged.but(kind="table", rows=one.rows.some(site), owner="grown", order=None, linear=None, mask=None, name="")
+
+
+def _of_earlier_rounds(run: Run, members: Sequence[Array]) -> bool:
+    """Whether the first join at a place may meet rows of an earlier round: the first file started the table."""
+    return bool(run._pass) or (any(run.rounds) and any(_read_in_this_loop(run, part) for part in members))
+
+
+def _read_in_this_loop(run: Run, part: Array) -> bool | None:
+    """Whether a round of the loop around reads these rows from a file; None if no file is known."""
+    source = part.rows.steps()[:1]
+    loads = [event for event in run.events if isinstance(event, Load) and event.data.rows.steps()[:1] == source]
+    return bool(run.loops) and any(run.loops[-1] in event.loops for event in loads) if loads else None
 
 
 def _with_copies(run: Run, members: Sequence[Array], site: Site) -> Sequence[Array]:
