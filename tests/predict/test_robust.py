@@ -217,3 +217,10 @@ def test_values_do_not_grow_without_end(start: str, step: str) -> None:
     lines = ["import os", "np.random.seed(0)", f"X = {start}", *[step] * 60, *loops, "    " * len(loops) + step]
     (trace,) = interpreted(PRELUDE + "\n".join(lines) + "\nLogisticRegression().fit(X, y)\n").traces
     assert isinstance(trace.events[0], Seed) and isinstance(trace.events[-1], Fit)
+
+
+def test_arrays_without_rows_are_compared() -> None:
+    """A computed array has a name and no rows: which of its values equal another leaves the analysis standing."""
+    compared = "marks = np.zeros(5)\nfor mark in range(10):\n    print(marks == mark)\n"
+    (trace,) = interpreted(PRELUDE + compared + "LogisticRegression().fit(X, y)\n").traces
+    assert isinstance(trace.events[-1], Fit)

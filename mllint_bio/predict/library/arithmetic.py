@@ -371,8 +371,8 @@ def _same_value(run: Run, node: ir.Compare, a: Array, op: str, other: Value) -> 
         known = other.loop  # as the sides of a split into folds, which each round has anew
     elif isinstance(other, Array) and other.kind == "config" and other.name:
         known = other.name  # an option is read again wherever it is needed
-    rows = a.rows if a.has_rows else run.first_use(a, node)
-    return EqualsValue(column_of(run, rows, column), known), op == "=="
+    key = column_of(run, a.rows, column) if a.has_rows else (run.first_use(a, node), column)
+    return EqualsValue(key, known), op == "=="
 
 
 def _positive(op: str) -> str:
