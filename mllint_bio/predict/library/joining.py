@@ -22,7 +22,9 @@ def concatenated(run: Run, call: Call, parts: Sequence[Array], over_columns: boo
     """Rows below each other; the union of the parts, in blocks."""
     members: Sequence[Array] = [part for part in parts if part.kind not in ("scalar", "config")]
     filled = [part for part in members if part.kind != "empty"]
-    if all(part.prediction is not None or part.kind in ("batch", "item") or _read_in_this_loop(run, part) for part in filled):
+    if len(filled) < len(members) and all(
+        part.prediction is not None or part.kind in ("batch", "item") or _read_in_this_loop(run, part) for part in filled
+    ):
         members = filled or members  # what is read from files round by round is of other rows each time
     if over_columns:
         return side_by_side(run, members)
