@@ -122,11 +122,14 @@ def _becomes_seed(trace: Trace, draw: Draw) -> bool:
 
 
 def _overwritten(trace: Trace, draw: Draw) -> bool:
-    """Whether stored weights of the whole network are always loaded over the drawn ones, before anything is learned."""
+    """Whether stored weights of the whole network are always loaded over the drawn ones, before anything is learned; weights of
+    a layer that is a function, in a program that trains nothing, are restored by name."""
+    if draw.subject is None:
+        return draw.purpose == "init" and not trace.trains
     first = next((step.id for step in trace.of(Step) if step.id > draw.id), len(trace.events))
     weights = [w for w in trace.of(Weights) if draw.id < w.id < first and w.subject is not None]
     own = {w.name for w in trace.of(Weights) if w.action in ("reference", "copy")}  # its own weights, of which some were replaced
-    return draw.subject is not None and any(
+    return any(
         w.action == "load"
         and w.name not in own
         and w.branch == draw.branch[: len(w.branch)]
