@@ -33,6 +33,9 @@ E = TypeVar("E", bound=Event)
 
 SUPERVISED_FAMILIES = frozenset({"label", "score", "regression", "segmentation", "subgroup"})
 
+PREDICTORS = ("estimator", "tuner", "trainer", "module", "pretrained")
+"""Roles of what is trained to predict, as against transforms."""
+
 
 @dataclass(eq=False)
 class Trace:
@@ -87,9 +90,7 @@ class Trace:
     @cached_property
     def trains(self) -> bool:
         """Gate `training_program`: an estimator is fitted, or a network is stepped."""
-        return any(f.subject.is_a("estimator", "tuner", "trainer", "module", "pretrained") for f in self.of(Fit)) or any(
-            True for _ in self.of(Step)
-        )
+        return bool(self.trainings) or any(True for _ in self.of(Step))
 
     @cached_property
     def fruitless(self) -> bool:
@@ -110,7 +111,7 @@ class Trace:
     @cached_property
     def trainings(self) -> list[Fit]:
         """Fits of predictors (estimators, networks, tuners), as against transforms."""
-        return [f for f in self.of(Fit) if f.subject.is_a("estimator", "tuner", "trainer", "module", "pretrained")]
+        return [f for f in self.of(Fit) if f.subject.is_a(*PREDICTORS)]
 
     @cached_property
     def training_rows(self) -> list[Rows]:

@@ -24,7 +24,7 @@ from mllint_bio.predict.values import (
     Value,
     as_mapping,
     constant,
-    hashable,
+    is_hashable,
     join,
     join_all,
     role_of_name,
@@ -196,7 +196,7 @@ def _dict(run: Run, node: ir.DictDisplay) -> Value:
         if spread is not None:
             items.update(spread.items)
             rest = spread.rest if rest is None else rest
-        elif isinstance(key, Const) and hashable(key.value):
+        elif isinstance(key, Const) and is_hashable(key.value):
             items[key.value] = value
         else:
             rest = value if rest is None else join(rest, value)
@@ -263,7 +263,7 @@ def _comprehend_each(run: Run, node: ir.Comprehension, members: Sequence[Value])
         element = run.eval(node.element)
         if node.value is not None:
             value = run.eval(node.value)
-            if isinstance(element, Const) and hashable(element.value):
+            if isinstance(element, Const) and is_hashable(element.value):
                 keyed[element.value] = value
             else:
                 results.append(value)

@@ -42,7 +42,7 @@ from mllint_bio.predict.values import (
     Seq,
     Value,
     as_mapping,
-    hashable,
+    is_hashable,
     join,
     join_all,
     options,
@@ -127,8 +127,7 @@ class Run:
         self.looked_at: tuple[ir.Expr, ...] = ()  # calls whose result is shown and then forgotten (`df.sample(5)` in a cell)
         self.drawing_item = 0  # depth of `__getitem__` calls on behalf of a loader
         self.ended: dict[tuple[Site, int], tuple[int, tuple[Site, ...]]] = {}  # see `Trace.ended`
-        self.saved: dict[str, Obj] = {}  # file -> model that the program wrote there
-        self.checkpoints: dict[str, Dict] = {}  # file -> dictionary with a model that the program wrote there
+        self.saved: dict[str, Obj | Dict] = {}  # file -> model, or dictionary with a model, that the program wrote there
         self.shelved: dict[str, Rows] = {}  # file -> rows that the weights in it have learned from
         self.written: dict[str, Array] = {}  # file -> data that the program wrote there
         self.statistics: dict[Any, Subject] = {}  # place of a hand-written statistic -> what stands for it
@@ -501,7 +500,7 @@ class Run:
         indices = [self.eval(i) for i in target.index]
         for one in options(container):
             if isinstance(one, Dict):
-                if len(indices) == 1 and isinstance(indices[0], Const) and hashable(indices[0].value):
+                if len(indices) == 1 and isinstance(indices[0], Const) and is_hashable(indices[0].value):
                     self.write(one, "items", {**one.items, indices[0].value: value})
                 else:
                     self.write(one, "rest", value if one.rest is None else join(one.rest, value))

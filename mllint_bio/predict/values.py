@@ -586,5 +586,10 @@ def truth(value: Value) -> bool | None:
     return None
 
 
-def hashable(value: Any) -> bool:
-    return isinstance(value, (str, int, float, bool, bytes, type(None)))
+def is_hashable(value: Any) -> bool:
+    """Whether a value may be a key."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True

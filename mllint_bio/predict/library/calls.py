@@ -829,28 +829,24 @@ def _weights(run: Run, entry: Entry, call_: Call) -> Value:
         else:
             kept = next((a.name for a in arrays_in(value) if a.kind == "weights" and a.name), "")
             run.emit(Weights, call_.node, subject=subject, action="save", name=text_of(place), of=kept, improving=run.improving)
-            if isinstance(value, Obj) and text_of(place):
+            members = value.items.values() if isinstance(value, Dict) else (value,)
+            if isinstance(value, (Obj, Dict)) and any(isinstance(one, Obj) for one in members) and text_of(place):
                 run.saved[text_of(place)] = value
-            elif isinstance(value, Dict) and any(isinstance(item, Obj) for item in value.items.values()):
-                run.checkpoints[text_of(place)] = value
             inside = (o for a in arrays_in(value) if a.kind == "weights" and isinstance(a.owner, tuple) for o in a.owner)
             networks_ = [subject, *(o.subject for o in inside if isinstance(o, Obj))]  # a checkpoint is a dictionary of weights
             trained = next((one for one in networks_ if one is not None and one.facts.get("network")), subject)
             scoring.weights_saved(run, trained, text_of(place))
         return NONE
     if kind == "load":
-        whole = run.saved.get(text_of(value))
-        if whole is None and entry.get("returns") == "copy" and entry.get("style") == "keras":
+        stored = run.saved.get(text_of(value))
+        if stored is None and entry.get("returns") == "copy" and entry.get("style") == "keras":
             described = catalog.lookup("keras.Model")
-            whole = Obj(Subject(api="keras.Model", role="estimator.deep", at=run.site(call_.node)), None, described)
-        if whole is not None:
-            run.emit(Weights, call_.node, subject=whole.subject, action="load", name=text_of(value))
-            return whole
-        record = run.checkpoints.get(text_of(value)) if text_of(value) else None
-        if record is not None:  # `torch.load(place)["model"]`
-            for one in (o for o in objects_in(record) if o.is_a("module", "layer", "pretrained", "estimator.deep")):
-                run.emit(Weights, call_.node, subject=one.subject, action="load", name=text_of(value))
-            return record
+            stored = Obj(Subject(api="keras.Model", role="estimator.deep", at=run.site(call_.node)), None, described)
+        if stored is not None:  # also of `torch.load(place)["model"]`
+            for one in objects_in(stored):
+                if one is stored or one.is_a("module", "layer", "pretrained", "estimator.deep"):
+                    run.emit(Weights, call_.node, subject=one.subject, action="load", name=text_of(value))
+            return stored
         return Array(kind="weights", rows=run.source(call_.node, text_of(value)), owner=("file", text_of(value)), name="loaded")
     return value
 

@@ -350,15 +350,6 @@ def is_cut(value: Value) -> TypeGuard[Array]:
     return value.prediction.output == "label" and not (value.scores and value.shown)  # figures of labels are none
 
 
-def is_hashable(value: Any) -> bool:
-    """Whether a value may be a key."""
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
-
-
 PAIRWISE = frozenset({"corr", "cov", "corrcoef"})
 
 

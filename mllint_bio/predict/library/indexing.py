@@ -28,7 +28,6 @@ from mllint_bio.predict.library.contents import (
     holds_parts,
     is_column,
     is_cut,
-    is_hashable,
     is_opaque,
     key_of,
     member_of,
@@ -40,14 +39,13 @@ from mllint_bio.predict.library.contents import (
 )
 from mllint_bio.predict.library.notes import (
     ByIdentifier,
-    Distinct,
     RandomMask,
     is_repeated,
     names_of_another,
     note_aligned,
     note_column,
     note_unordered,
-    of_one_group,
+    one_of_each_group,
     repetition_of,
 )
 from mllint_bio.predict.library.scoring import names_truth, within_class
@@ -63,6 +61,7 @@ from mllint_bio.predict.values import (
     Obj,
     Seq,
     Value,
+    is_hashable,
     join,
     join_all,
     options,
@@ -135,8 +134,9 @@ def subscript(run: Run, value: Value, indices: Sequence[Value], node: ir.Subscri
         if best is not None:
             return best
     result = _select_rows(run, target, indices, node, rowwise)
-    if rowwise and isinstance(result, Array) and _one_place(indices[0]) and of_one_group(run, target):
-        result = result.but(rows=target.rows.some(Distinct(target.owner, run.site(node))))
+    ones = one_of_each_group(run, target, node) if rowwise and _one_place(indices[0]) else None
+    if ones is not None and isinstance(result, Array):
+        result = result.but(rows=ones)
     if target.kind == "table" and isinstance(result, Array):
         result = _crossed(run, result, indices, rowwise)
     if target.unordered and isinstance(result, Array) and isinstance(index, Const) and isinstance(index.value, int):

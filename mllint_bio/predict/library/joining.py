@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mllint_bio.events import Load, Resample, Site
+from mllint_bio.events import Resample, Site
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library.contents import as_data, as_drawn, blend
 from mllint_bio.predict.library.growth import class_of_rows
-from mllint_bio.predict.library.notes import is_repeated
+from mllint_bio.predict.library.notes import is_repeated, loads_of
 from mllint_bio.predict.values import UNKNOWN, Array, Value
 from mllint_bio.rows import UNKNOWN_ROWS, Rows, Selection, Subset, union
 
@@ -106,8 +106,7 @@ def _of_earlier_rounds(run: Run, members: Sequence[Array]) -> bool:
 
 def _read_in_this_loop(run: Run, part: Array) -> bool | None:
     """Whether a round of the loop around reads these rows from a file; None if no file is known."""
-    source = part.rows.steps()[:1]
-    loads = [event for event in run.events if isinstance(event, Load) and event.data.rows.steps()[:1] == source]
+    loads = loads_of(run, part.rows)
     return bool(run.loops) and any(run.loops[-1] in event.loops for event in loads) if loads else None
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from mllint_bio.catalog import Entry
 from mllint_bio.events import (
-    Load,
     Loader,
     Subject,
 )
@@ -21,6 +20,7 @@ from mllint_bio.predict.library import (
     subjects,
 )
 from mllint_bio.predict.library.contents import arrays_in, arrays_with_rows_in, data_of, objects_in
+from mllint_bio.predict.library.notes import loads_of
 from mllint_bio.predict.values import (
     UNKNOWN,
     Array,
@@ -218,10 +218,9 @@ def _read_by_itself(run: Run | None, obj: Obj, given: list[Array]) -> Array | No
                 held = held.value  # `self.table.iloc[i]`
             content = obj.cells.get("." + held.name) if isinstance(held, ir.Attribute) else None
             rows = arrays_with_rows_in(content) if isinstance(content, Value) else []
-            loads = [event.data.rows for event in run.events if isinstance(event, Load)] if rows else []
             if rows:
                 own = all(a.rows.disjoint(b.rows) for a in rows for b in given)
-                return rows[0] if own and any(rows[0].rows.same_table(loaded) for loaded in loads) else None
+                return rows[0] if own and loads_of(run, rows[0].rows) else None
     return None
 
 

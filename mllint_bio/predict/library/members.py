@@ -17,7 +17,6 @@ from mllint_bio.predict.library.contents import (
     as_columns,
     base_of,
     blend,
-    is_hashable,
     is_opaque,
     listing,
     member_of,
@@ -54,6 +53,7 @@ from mllint_bio.predict.values import (
     Value,
     as_mapping,
     constant,
+    is_hashable,
     join,
     role_of_name,
 )

@@ -783,7 +783,7 @@ _MODULE_METHODS = frozenset({"parameters", "named_parameters", "state_dict", "lo
 def from_checkpoint(run: Run, klass: Klass, name: str, call: Call) -> Value | None:
     """`Network.load_from_checkpoint(path)`: the network of this class that the program trained; None if it trained none."""
     network = run.saved.get(trainers.checkpoint_of(klass)) if name == "load_from_checkpoint" else None
-    if network is not None:
+    if isinstance(network, Obj):
         path = text_of(call.at(0) or call.kwargs.get("checkpoint_path"))
         run.emit(Weights, call.node, subject=network.subject, action="load", name=path)
     return network

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mllint_bio.events import Data, Draw, Fit, Learned, Score, Site, Split, Subject, Unordered
+from mllint_bio.events import Data, Draw, Fit, Learned, Load, Score, Site, Split, Subject, Unordered
 from mllint_bio.predict import ir
 from mllint_bio.predict.frames import Call
 from mllint_bio.predict.library.contents import arrays_in, same_subject
@@ -186,10 +186,16 @@ def repetition_of(run: Run, rows: Rows) -> str:
     return "" if any(_one_row_each(step, entity) for step in steps) else entity
 
 
-def of_one_group(run: Run, table: Array) -> bool:
-    """Whether the table has the rows of one group each, as a loop over the groups of a table gets them."""
+def one_of_each_group(run: Run, table: Array, node: ir.Node) -> Rows | None:
+    """The row that is taken by its place from each group, where a loop goes over the groups of a table; None elsewhere."""
     steps = table.rows.steps()
-    return bool(steps) and isinstance(table.owner, str) and run.repeated.get(steps[0]) == table.owner
+    grouped = bool(steps) and isinstance(table.owner, str) and run.repeated.get(steps[0]) == table.owner
+    return table.rows.some(Distinct(table.owner, run.site(node))) if grouped else None
+
+
+def loads_of(run: Run, rows: Rows) -> list[Load]:
+    """The events that read the table of these rows."""
+    return [event for event in run.events if isinstance(event, Load) and event.data.rows.same_table(rows)]
 
 
 def identifier_of(run: Run, rows: Rows) -> str:

@@ -52,7 +52,7 @@ from mllint_bio.predict.library.notes import (
     note_aligned,
     note_column,
     note_repetition,
-    of_one_group,
+    one_of_each_group,
     rows_of_length,
     single_key,
     with_statistic,
@@ -420,16 +420,17 @@ class Operation:
     def head(self, value: Array, other: Value | None) -> Value:
         if not value.has_rows:
             return value
-        if other == Const(1) and of_one_group(self.run, value):
-            return value.but(rows=value.rows.some(Distinct(value.owner, self.run.site(self.call.node))))
+        if other == Const(1) and (ones := one_of_each_group(self.run, value, self.call.node)) is not None:
+            return value.but(rows=ones)
         bound = bound_of(other) if other is not None else Bound(5.0)
         return value.but(rows=value.rows.slice(None, bound, value.order))
 
     def tail(self, value: Array, other: Value | None) -> Value:
         if not value.has_rows:
             return value
-        if other == Const(1) and self.name == "tail" and of_one_group(self.run, value):
-            return value.but(rows=value.rows.some(Distinct(value.owner, self.run.site(self.call.node))))
+        last = other == Const(1) and self.name == "tail"
+        if last and (ones := one_of_each_group(self.run, value, self.call.node)) is not None:
+            return value.but(rows=ones)
         bound = bound_of(other) if other is not None else Bound(5.0)
         if self.name == "skip":
             return value.but(rows=value.rows.slice(bound, None, value.order))

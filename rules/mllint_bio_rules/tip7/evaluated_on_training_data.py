@@ -8,7 +8,7 @@ from mllint_bio.events import LoopKind, Save, Score, Subject, Unresolved, Weight
 from mllint_bio.findings import Confidence, Finding, Severity
 from mllint_bio.rows import Part, Slice
 from mllint_bio.rule import Rule
-from mllint_bio.trace import Trace, first
+from mllint_bio.trace import PREDICTORS, Trace, first
 from mllint_bio_rules.tip7._queries import trainings_of
 
 CURVES = frozenset(
@@ -73,12 +73,7 @@ class EvaluatedOnTrainingData(Rule):
         told = set()
         for score in trace.scores:
             subject = score.subject
-            if (
-                subject is None
-                or subject.at in told
-                or not trace.reported(score)
-                or not subject.is_a("estimator", "tuner", "trainer", "module", "pretrained")
-            ):
+            if subject is None or subject.at in told or not trace.reported(score) or not subject.is_a(*PREDICTORS):
                 continue
             progress = trace.loop(score, LoopKind.EPOCH) is not None
             meant_apart = score.data.named_role in ("validation", "test") and score.data.rows != score.fitted
